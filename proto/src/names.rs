@@ -1,0 +1,19 @@
+//! libp2p protocol names: `/townmesh/<what>/<version>`.
+
+/// Questions and answers ([`crate::wire::Request`], [`crate::wire::Response`]) over request-response.
+pub const RPC: &str = "/townmesh/rpc/1";
+
+/// Bulk transfer of ops: one [`crate::wire::PullRequest`] frame, then [`crate::wire::PullPage`] frames.
+pub const PULL: &str = "/townmesh/pull/1";
+
+/// What identify announces as protocol version.
+pub const IDENTIFY: &str = "/townmesh/id/1";
+
+/// Version of the wire protocol, exchanged in `Hello`.
+pub const WIRE_VERSION: u32 = 1;
+
+/// Version of the op, charter and card formats (tag `["v", …]` of the events).
+pub const EVENT_VERSION: u32 = 1;
+
+/// Version of the store's layout.
+pub const STORE_VERSION: u32 = 1;
