@@ -1,0 +1,257 @@
+//! What a state looks like to people: the beads under one id, with everything that is not settled.
+
+use crate::bead::{Bead, BeadId};
+use crate::birth::{Birth, BirthInfo, Group, group};
+use crate::canon::{canonical, hash_canonical};
+use crate::register::{self, Live, resolve};
+use crate::state::BeadState;
+use crate::unit::Unit;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use types::{Digest, Dot, Hlc};
+
+/// One unit of a shown bead.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShownUnit {
+    /// The shown value; `None`: somebody cleared it.
+    pub value: Option<Value>,
+    /// [`crate::canonical_hash`] of it.
+    pub hash: u64,
+    /// The live dots that a write by someone who saw this value replaces: those of equal values, and of imports that
+    /// count as replaced by it.
+    pub dots: Vec<Dot>,
+    /// Every live dot.
+    pub live: Vec<Dot>,
+}
+
+/// One of several values that stand beside each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConflictValue {
+    /// The value; `None`: absent.
+    pub value: Option<Value>,
+    /// Who wrote it.
+    pub dots: Vec<Dot>,
+    /// The clock of its highest-ranking write.
+    pub hlc: Hlc,
+    /// It came from imports only.
+    pub baseline: bool,
+    /// It is the one that is shown.
+    pub shown: bool,
+}
+
+/// A unit with more than one value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// Which unit. `Delete`: somebody deleted the bead without having seen all that is written in it.
+    pub unit: Unit,
+    /// Under which birth it is to be resolved.
+    pub birth: Birth,
+    /// All values came from imports.
+    pub baseline: bool,
+    /// The shown one first.
+    pub values: Vec<ConflictValue>,
+}
+
+/// One bead as it is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The id under which it was written.
+    pub id: BeadId,
+    /// The id under which it is shown: `id`, or `id~` and the beginning of its earliest birth.
+    pub shown_id: BeadId,
+    /// Its earliest birth: new writes go there.
+    pub birth: Birth,
+    /// All its births, the earliest first.
+    pub births: Vec<Birth>,
+    /// Deleted by somebody who had seen everything that is written in it.
+    pub hidden: bool,
+    /// Its fields; the id in it is `shown_id`.
+    pub bead: Bead,
+    /// Its units. A relation between births is not among them.
+    pub units: BTreeMap<Unit, ShownUnit>,
+    /// What is not settled.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// What one id adds to the totals of its space.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contribution {
+    /// Beads that are not hidden.
+    pub beads: u64,
+    /// Conflicts of those that involve an edit.
+    pub conflicts: u64,
+    /// Conflicts between imports only.
+    pub baseline_conflicts: u64,
+    /// Over the shown values of the visible beads.
+    pub digest: Digest,
+    /// Over all live writes: bead, unit, dot.
+    pub state_digest: Digest,
+}
+
+impl BeadState {
+    /// The beads under this id, the one of the earliest birth first.
+    pub fn shown(&self) -> Vec<Shown> {
+        let groups = self.groups();
+        let alone = groups.len() == 1;
+        let mut out: Vec<Shown> = Vec::with_capacity(groups.len());
+        for (i, group) in groups.iter().enumerate() {
+            let shown_id = if i == 0 { self.id.clone() } else { view_id(&self.id, i, &groups) };
+            out.push(self.show(shown_id, group, alone));
+        }
+        out
+    }
+
+    fn groups(&self) -> Vec<Group> {
+        let mut infos: BTreeMap<Birth, BirthInfo> = BTreeMap::new();
+        for live in self.live.get(&Unit::Birth).into_iter().flatten() {
+            if let Some(info) = live.value.as_ref().and_then(BirthInfo::from_value) {
+                let known = infos.entry(live.birth).or_insert_with(|| info.clone());
+                known.tombstone |= info.tombstone;
+            }
+        }
+        group(&self.births(), &infos, &self.relations())
+    }
+
+    fn show(&self, shown_id: BeadId, group: &Group, alone: bool) -> Shown {
+        let mine: BTreeSet<Birth> = group.births.iter().copied().collect();
+        let birth = group.births.first().copied().unwrap_or(Birth([0; 8]));
+        let mut units = BTreeMap::new();
+        let mut conflicts = Vec::new();
+        let mut deletes: Vec<&Live> = Vec::new();
+        let mut substance: BTreeSet<Dot> = BTreeSet::new();
+        for (unit, lives) in &self.live {
+            let lives: Vec<&Live> = lives.iter().filter(|l| alone || mine.contains(&l.birth)).collect();
+            if lives.is_empty() || matches!(unit, Unit::Relation(_)) {
+                continue;
+            }
+            if *unit == Unit::Delete {
+                deletes.clone_from(&lives);
+            }
+            if !unit.is_companion() {
+                substance.extend(lives.iter().map(|l| l.dot));
+            }
+            let values = resolve(unit, &lives);
+            conflicts.extend(conflict(unit, birth, &values));
+            if let Some(first) = values.into_iter().next() {
+                units.insert(unit.clone(), shown_unit(first, &lives));
+            }
+        }
+        let hidden = hide(birth, &deletes, &substance, &mut conflicts);
+        for ((a, b), lives) in self.relation_lives() {
+            if mine.contains(&a) {
+                let unit = Unit::Relation(b);
+                conflicts.extend(conflict(&unit, a, &resolve(&unit, &lives)));
+            }
+        }
+        let present = units.iter().filter_map(|(unit, shown)| Some((unit, shown.value.as_ref()?)));
+        let bead = Bead::from_units(shown_id.clone(), present);
+        Shown { id: self.id.clone(), shown_id, birth, births: group.births.clone(), hidden, bead, units, conflicts }
+    }
+
+    /// What this id adds to the totals of its space.
+    pub fn contribution(&self) -> Contribution {
+        let mut out = Contribution { state_digest: self.state_digest(), ..Contribution::default() };
+        for shown in self.shown().iter().filter(|s| !s.hidden) {
+            out.beads += 1;
+            for conflict in &shown.conflicts {
+                if conflict.baseline {
+                    out.baseline_conflicts += 1;
+                } else {
+                    out.conflicts += 1;
+                }
+            }
+            out.digest.add(shown.digest());
+        }
+        out
+    }
+
+    fn state_digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        let mut member = Vec::new();
+        for (unit, lives) in &self.live {
+            for live in lives {
+                member.clear();
+                push_part(&mut member, self.id.as_str().as_bytes());
+                push_part(&mut member, unit.to_string().as_bytes());
+                member.extend_from_slice(&live.dot.to_bytes());
+                digest.add(Digest::of(&member));
+            }
+        }
+        digest
+    }
+}
+
+impl Shown {
+    /// The digest of what is shown: id and the canonical value of every unit.
+    fn digest(&self) -> Digest {
+        let mut line = Vec::new();
+        push_part(&mut line, self.shown_id.as_str().as_bytes());
+        for (unit, shown) in self.units.iter().filter(|(unit, _)| unit.in_line()) {
+            if let Some(value) = canonical(unit, shown.value.as_ref()) {
+                push_part(&mut line, unit.to_string().as_bytes());
+                push_part(&mut line, &value);
+            }
+        }
+        Digest::of(&line)
+    }
+}
+
+fn push_part(out: &mut Vec<u8>, part: &[u8]) {
+    out.extend_from_slice(&(part.len() as u64).to_be_bytes());
+    out.extend_from_slice(part);
+}
+
+/// `id~` and four hexadecimal characters of the birth; all sixteen when another bead here begins alike.
+fn view_id(id: &BeadId, at: usize, groups: &[Group]) -> BeadId {
+    let text = |i: usize| groups.get(i).and_then(|g| g.births.first()).map(Birth::to_string).unwrap_or_default();
+    let own = text(at);
+    let short = own.get(..4).unwrap_or_default();
+    let unique = (1..groups.len()).filter(|i| *i != at).all(|i| !text(i).starts_with(short));
+    id.view(if unique { short } else { &own })
+}
+
+fn shown_unit(group: register::Group, lives: &[&Live]) -> ShownUnit {
+    ShownUnit {
+        hash: hash_canonical(group.canonical.as_deref()),
+        value: group.value,
+        dots: group.dots,
+        live: lives.iter().map(|l| l.dot).collect(),
+    }
+}
+
+fn conflict(unit: &Unit, birth: Birth, values: &[register::Group]) -> Option<Conflict> {
+    if values.len() < 2 {
+        return None;
+    }
+    let value = |(i, group): (usize, &register::Group)| ConflictValue {
+        value: group.value.clone(),
+        dots: group.dots.clone(),
+        hlc: group.hlc,
+        baseline: group.baseline,
+        shown: i == 0,
+    };
+    Some(Conflict {
+        unit: unit.clone(),
+        birth,
+        baseline: values.iter().all(|g| g.baseline),
+        values: values.iter().enumerate().map(value).collect(),
+    })
+}
+
+/// Whether a delete that saw everything hides the bead; if none does, those that there are stand as a conflict.
+fn hide(birth: Birth, deletes: &[&Live], substance: &BTreeSet<Dot>, conflicts: &mut Vec<Conflict>) -> bool {
+    let effective = |delete: &&Live| substance.iter().all(|dot| delete.covers.binary_search(dot).is_ok());
+    if deletes.is_empty() || deletes.iter().any(effective) {
+        return !deletes.is_empty();
+    }
+    let value = |live: &&Live| ConflictValue {
+        value: live.value.clone(),
+        dots: vec![live.dot],
+        hlc: live.hlc,
+        baseline: live.baseline.is_some(),
+        shown: false,
+    };
+    let values = deletes.iter().map(value).collect();
+    conflicts.push(Conflict { unit: Unit::Delete, birth, baseline: false, values });
+    false
+}
