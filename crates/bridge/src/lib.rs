@@ -1,1 +1,12 @@
-//! bridge
+//! Other tools' data: couples a workspace directory's beads file with the node.
+//!
+//! This crate owns bytes, not meaning. [`files`] watches `.beads/issues.jsonl`, reports what changed line by line and
+//! writes new versions without ever losing somebody else's; what a change means (shadow, staleness, deletes) is the
+//! engine's business.
+
+pub mod files;
+
+pub use files::{
+    Applied, ApplyError, BrokenLine, ChangedLine, Event, Generation, Handle, LineError, MISSING, OpenError, Options,
+    ReadError, RepeatedLine, Snapshot, Workspace, blob_id,
+};

@@ -1,0 +1,314 @@
+//! The state of one coupled file and what is done with it. Everything here may block on the disk.
+
+use super::event::{Applied, ApplyError, Event, Snapshot};
+use super::generation::{Generation, MISSING, blob_id};
+use super::prepare::{self, Prepared};
+use super::read::{self, Content, ReadError, Stamp};
+use super::scan::{Known, Scan, scan};
+use super::swap::{self, Linger};
+use super::{Options, rescue};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How soon to look again at a file that changed while it was read, or too short ago to trust its time stamp.
+const AGAIN: Duration = Duration::from_millis(20);
+const AGAIN_RACY: Duration = Duration::from_millis(100);
+
+/// Displaced files that are watched at once; the oldest is settled early when there are more.
+const LINGERS_MAX: usize = 8;
+
+pub(crate) struct Worker {
+    path: PathBuf,
+    options: Options,
+    known: Known,
+    /// The generation that was last reported or applied; `None` before the first look.
+    reported: Option<Generation>,
+    /// What the file looked like at the last look (`Some(None)`: it was not there).
+    stamp: Option<Option<Stamp>>,
+    /// A version that is not believed yet, and since when it has been like that.
+    pending: Option<(Generation, Instant)>,
+    /// When to look again whatever the time stamp says.
+    again: Option<Instant>,
+    /// Somebody was told that a snapshot follows.
+    owed: bool,
+    failed: Option<ReadError>,
+    lingers: Vec<Linger>,
+    events: VecDeque<Event>,
+}
+
+impl Worker {
+    pub(crate) fn new(path: PathBuf, options: Options) -> Worker {
+        Worker {
+            path,
+            options,
+            known: Known::default(),
+            reported: None,
+            stamp: None,
+            pending: None,
+            again: None,
+            owed: false,
+            failed: None,
+            lingers: Vec::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Looks after the leftovers of an earlier run.
+    pub(crate) fn recover(&mut self) -> std::io::Result<()> {
+        let Ok(target) = prepare::resolve(&self.path) else { return Ok(()) };
+        self.events.extend(swap::recover(&target)?.into_iter().map(Event::Rescued));
+        Ok(())
+    }
+
+    /// When to look again, if nothing else happens.
+    pub(crate) fn deadline(&self, now: Instant) -> Instant {
+        let settled = self.pending.map(|(_, since)| since + self.options.settle);
+        let lingering = self.lingers.iter().map(|linger| linger.due(self.options.settle)).min();
+        [settled, self.again, lingering].into_iter().flatten().min().unwrap_or(now + self.options.poll)
+    }
+
+    /// Looks at the file; the next thing to report, if there is one. To be called until it returns `None`.
+    pub(crate) fn look(&mut self) -> Option<Event> {
+        let now = Instant::now();
+        self.tend(now);
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        match self.look_at_file(now) {
+            Ok(snapshot) => {
+                self.failed = None;
+                snapshot.map(|snapshot| Event::Snapshot(Box::new(snapshot)))
+            }
+            Err(error) => {
+                self.pending = None;
+                self.again = None;
+                let news = self.failed.as_ref() != Some(&error);
+                self.failed = Some(error.clone());
+                news.then_some(Event::Failed(error))
+            }
+        }
+    }
+
+    fn look_at_file(&mut self, now: Instant) -> Result<Option<Snapshot>, ReadError> {
+        let due = |at: Instant| at <= now;
+        let waited = self.pending.is_some_and(|(_, since)| due(since + self.options.settle));
+        if !waited && !self.again.is_some_and(due) && !self.owed && self.stamp == Some(read::stamp(&self.path)?) {
+            return Ok(None);
+        }
+        self.again = None;
+        // A link without a target is no file that somebody deleted.
+        prepare::resolve(&self.path)?;
+        let Some(content) = read::read(&self.path)? else { return Ok(self.take_missing(now)) };
+        match &content.stamp {
+            None => {
+                self.again = Some(now + AGAIN);
+                return Ok(None);
+            }
+            Some(stamp) if stamp.is_racy(SystemTime::now()) => self.again = Some(now + AGAIN_RACY),
+            Some(_) => {}
+        }
+        let snapshot = self.take_content(&content, now)?;
+        self.stamp = Some(content.stamp);
+        Ok(snapshot)
+    }
+
+    fn take_missing(&mut self, now: Instant) -> Option<Snapshot> {
+        self.stamp = Some(None);
+        if self.reported == Some(MISSING) && !self.owed {
+            self.pending = None;
+            return None;
+        }
+        // Many tools write a file by deleting it first.
+        if self.reported.is_some() && !self.owed && !self.is_settled(MISSING, now) {
+            return None;
+        }
+        let first = self.reported.is_none();
+        self.report(MISSING);
+        Some(Snapshot { generation: MISSING, ends_cleanly: true, first, ..Snapshot::default() })
+    }
+
+    fn take_content(&mut self, content: &Content, now: Instant) -> Result<Option<Snapshot>, ReadError> {
+        let generation = blob_id(&content.bytes);
+        if self.reported == Some(generation) && !self.owed {
+            self.pending = None;
+            return Ok(None);
+        }
+        let Scan { known, snapshot, .. } = {
+            let scan = scan(&content.bytes, generation, &self.known)?;
+            // New lines are believed at once; that lines are gone, or that a line is broken, may only mean that
+            // somebody is still writing.
+            let believed = scan.is_whole() && scan.snapshot.missing.is_empty();
+            if !believed && !self.is_settled(generation, now) {
+                return Ok(None);
+            }
+            scan
+        };
+        let first = self.reported.is_none();
+        let from_git_history = self.options.history.contains(&generation);
+        self.known = known;
+        self.report(generation);
+        Ok(Some(Snapshot { first, from_git_history, ..snapshot }))
+    }
+
+    /// Whether the file has had this generation for long enough; starts the clock if it is new.
+    fn is_settled(&mut self, generation: Generation, now: Instant) -> bool {
+        match self.pending {
+            Some((pending, since)) if pending == generation => now >= since + self.options.settle,
+            _ => {
+                self.pending = Some((generation, now));
+                false
+            }
+        }
+    }
+
+    fn report(&mut self, generation: Generation) {
+        self.reported = Some(generation);
+        self.pending = None;
+        self.owed = false;
+    }
+
+    /// Everything is new again.
+    pub(crate) fn rescan(&mut self) {
+        self.known.forget();
+        self.reported = None;
+        self.stamp = None;
+        self.pending = None;
+        self.failed = None;
+    }
+
+    pub(crate) fn prepare(
+        &mut self,
+        expected: Generation,
+        lines: &[(String, Option<String>)],
+    ) -> Result<Prepared, ApplyError> {
+        if self.reported != Some(expected) {
+            return self.changed();
+        }
+        match prepare::prepare(&self.path, expected, &self.known, lines) {
+            Err(ApplyError::Changed) => self.changed(),
+            other => other,
+        }
+    }
+
+    pub(crate) fn commit(&mut self, mut prepared: Prepared) -> Result<Applied, ApplyError> {
+        let stays = prepare::resolve(&self.path)? == prepared.target;
+        if self.reported != Some(prepared.expected) || !stays {
+            return self.changed();
+        }
+        let generation = prepared.generation;
+        let known = std::mem::take(&mut prepared.known);
+        let swapped = swap::swap(prepared);
+        self.lingers.extend(swapped.lingers);
+        match swapped.result {
+            Ok(()) => {
+                self.known = known;
+                self.report(generation);
+                // What was seen before says nothing about the file that is there now.
+                self.stamp = None;
+                Ok(Applied { generation })
+            }
+            Err(ApplyError::Changed) => self.changed(),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn changed<T>(&mut self) -> Result<T, ApplyError> {
+        self.owed = true;
+        Err(ApplyError::Changed)
+    }
+
+    pub(crate) fn read_line(&self, id: &str) -> Result<Option<String>, ApplyError> {
+        let Some(content) = read::read(&self.path)? else { return Ok(None) };
+        let scan = scan(&content.bytes, MISSING, &self.known)?;
+        let span = scan.spans.iter().find(|span| span.id.as_deref() == Some(id));
+        Ok(span.map(|span| String::from_utf8_lossy(&content.bytes[span.text.clone()]).into_owned()))
+    }
+
+    /// Looks after displaced files.
+    fn tend(&mut self, now: Instant) {
+        let crowded = self.lingers.len().saturating_sub(LINGERS_MAX);
+        let settle = self.options.settle;
+        let lingers = std::mem::take(&mut self.lingers);
+        for (n, mut linger) in lingers.into_iter().enumerate() {
+            let last = n < crowded || now >= linger.until;
+            match linger.check(now, settle, last, &mut self.lingers) {
+                Tended::Watch => self.lingers.push(linger),
+                Tended::Done => linger.discard(),
+                Tended::Lost(content) => self.events.extend(linger.keep(&content).map(Event::Rescued)),
+            }
+        }
+    }
+}
+
+enum Tended {
+    /// Go on watching.
+    Watch,
+    /// Nothing in it that is not elsewhere.
+    Done,
+    /// It holds something that could not be carried over.
+    Lost(Vec<u8>),
+}
+
+impl Linger {
+    /// When to check again.
+    fn due(&self, settle: Duration) -> Instant {
+        self.until.min(self.seen.0 + settle).max(self.seen.0 + AGAIN)
+    }
+
+    /// Carries over what somebody wrote into the file, once it has been still for a while.
+    fn check(&mut self, now: Instant, settle: Duration, last: bool, lingers: &mut Vec<Linger>) -> Tended {
+        let stamp = self.file.metadata().ok().map(|meta| Stamp::of(&meta));
+        let still = stamp == self.seen.1;
+        if !still {
+            self.seen = (now, stamp);
+            self.verified = false;
+        }
+        if !last && (!still || now < self.seen.0 + settle) {
+            return Tended::Watch;
+        }
+        let rest = if last { Tended::Done } else { Tended::Watch };
+        if self.verified {
+            self.seen.0 = now;
+            return rest;
+        }
+        let Ok(content) = read::read_open(&mut self.file, &self.target) else { return Tended::Done };
+        if content.bytes == self.base {
+            self.seen.0 = now;
+            self.verified = true;
+            return rest;
+        }
+        let Some(edits) = rescue::edits(&self.base, &content.bytes) else {
+            return if last { Tended::Lost(content.bytes) } else { Tended::Watch };
+        };
+        if !edits.is_empty() && rescue::replay(&self.target, &edits, self.younger, lingers).is_err() {
+            return if last { Tended::Lost(content.bytes) } else { Tended::Watch };
+        }
+        self.base = content.bytes;
+        self.discard();
+        rest
+    }
+
+    fn discard(&mut self) {
+        if let Some(path) = self.path.take()
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a displaced file");
+        }
+    }
+
+    /// Gives the content a name that nobody of us removes.
+    fn keep(mut self, content: &[u8]) -> Option<PathBuf> {
+        let kept = match self.path.take() {
+            Some(path) => swap::keep(&path, &self.target, blob_id(content)),
+            None => write_kept(&self.target, content),
+        };
+        kept.inspect_err(|error| tracing::error!(path = %self.target.display(), %error, "cannot keep a version")).ok()
+    }
+}
+
+fn write_kept(target: &Path, content: &[u8]) -> std::io::Result<PathBuf> {
+    let kept = swap::kept_path(target, blob_id(content));
+    std::fs::write(&kept, content)?;
+    Ok(kept)
+}
