@@ -2,6 +2,7 @@
 
 use crate::canon::{canonical, comment_key};
 use crate::fields::{Rule, field, fields};
+use crate::json::integer;
 use crate::time::instant_ns;
 use crate::unit::Unit;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -112,7 +113,7 @@ impl Bead {
 
     /// The priority; an absent one is 0.
     pub fn priority(&self) -> i64 {
-        self.fields.get("priority").and_then(Value::as_i64).unwrap_or(0)
+        self.fields.get("priority").and_then(Value::as_number).and_then(|n| integer(n.as_str())).unwrap_or(0)
     }
 
     /// Sets a field, or takes it away. Types are checked where the writes are applied. Ids and derived fields

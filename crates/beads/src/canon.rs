@@ -50,21 +50,14 @@ pub(crate) fn check_field(name: &str, value: &Value) -> Result<(), ValueError> {
     let (good, expected) = match (def.kind, value) {
         (_, Value::Null) | (Kind::Json, _) => (true, ""),
         (Kind::Text, v) => (v.is_string(), "a text"),
-        (Kind::Int, v) => (v.as_number().is_some_and(|n| is_i64(n.as_str())), "a whole number of 64 bits"),
+        (Kind::Int, v) => {
+            (v.as_number().is_some_and(|n| json::integer(n.as_str()).is_some()), "a whole number of 64 bits")
+        }
         (Kind::Bool, v) => (v.is_boolean(), "true or false"),
         (Kind::Time, v) => (v.as_str().is_some_and(|t| t.is_empty() || instant_ns(t).is_some()), "an RFC 3339 time"),
         (Kind::Set, v) => (v.is_array(), "an array"),
     };
     if good { Ok(()) } else { Err(wrong(name, expected)) }
-}
-
-fn is_i64(number: &str) -> bool {
-    let canonical = json::canonical_number(number);
-    let Some((digits, zeros)) = canonical.split_once('e') else { return canonical.parse::<i64>().is_ok() };
-    match zeros.parse::<usize>() {
-        Ok(zeros) if zeros < 19 => format!("{digits}{}", "0".repeat(zeros)).parse::<i64>().is_ok(),
-        _ => false,
-    }
 }
 
 /// Appends a field's canonical form; false, and nothing, when the value is the same as an absent one.
@@ -218,7 +211,7 @@ pub(crate) fn comment_key(value: &Map<String, Value>) -> Option<[u8; 16]> {
     Some(key)
 }
 
-/// Checks that `value` can be the value of `unit` of the bead `id#birth` (the last two matter for births only).
+/// Checks that `value` can be the value of `unit`.
 pub(crate) fn check_value(unit: &Unit, value: Option<&Value>) -> Result<(), ValueError> {
     let Some(value) = value else {
         return match unit {

@@ -117,7 +117,8 @@ impl BeadState {
     /// The kept form.
     pub fn encode(&self) -> Vec<u8> {
         let mut naming = Naming::default();
-        let births: Vec<Birth> = self.births().into_iter().collect();
+        let births: BTreeSet<Birth> = self.live.values().flatten().map(|l| l.birth).collect();
+        let births: Vec<Birth> = births.into_iter().collect();
         let mut units = Vec::with_capacity(self.live.len());
         for (unit, lives) in &self.live {
             let form = |live: &Live| LiveForm {

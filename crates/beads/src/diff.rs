@@ -2,7 +2,7 @@
 
 use crate::bead::{Bead, BeadId};
 use crate::birth::{Birth, BirthInfo};
-use crate::canon::{canonical, hash_canonical};
+use crate::canon::{canonical, canonical_hash, hash_canonical};
 use crate::shown::{Conflict, Shown};
 use crate::state::BeadState;
 use crate::time::{instant_ns, millis, second};
@@ -61,7 +61,7 @@ impl Shadow {
 
 /// What `bead`, as a file or a tool has it now, changes against what it was shown.
 ///
-/// A comment that is missing is not a change: comments stay. Whether the bead as a whole is missing or deleted is
+/// `updated_at` is written when it rose. A comment that is missing is not a change: comments stay. Whether the bead as a whole is missing or deleted is
 /// the caller's to know.
 pub fn diff(shadow: &Shadow, bead: &Bead) -> Diff {
     if shadow.is_newer_than(bead) {
@@ -71,7 +71,8 @@ pub fn diff(shadow: &Shadow, bead: &Bead) -> Diff {
     let mut writes = Vec::new();
     for (unit, value) in &now {
         let hash = hash_canonical(canonical(unit, Some(value)).as_deref());
-        if shadow.units.get(unit).is_none_or(|(shown, _)| *shown != hash) && !lesser_time(shadow, unit, value) {
+        let shown = shadow.units.get(unit).map_or_else(|| canonical_hash(unit, None), |(hash, _)| *hash);
+        if shown != hash && !lesser_time(shadow, unit, value) {
             writes.push(shadow.write(unit, Some(value.clone())));
         }
     }
@@ -80,10 +81,6 @@ pub fn diff(shadow: &Shadow, bead: &Bead) -> Diff {
         if *hash != absent && !now.contains_key(unit) && can_vanish(unit) {
             writes.push(shadow.write(unit, None));
         }
-    }
-    let touched = writes.iter().any(|w| w.unit == Unit::UpdatedAt);
-    if let (false, false, Some(at)) = (writes.is_empty(), touched, now.get(&Unit::UpdatedAt)) {
-        writes.push(shadow.write(&Unit::UpdatedAt, Some(at.clone())));
     }
     writes.sort_by(|a, b| a.unit.cmp(&b.unit));
     Diff { stale: false, writes }
@@ -100,7 +97,7 @@ fn can_vanish(unit: &Unit) -> bool {
 }
 
 /// The birth of a bead that nobody has seen before.
-fn birth_info(bead: &Bead) -> BirthInfo {
+pub(crate) fn birth_info(bead: &Bead) -> BirthInfo {
     BirthInfo {
         created: instant_ns(bead.text("created_at")).map(second),
         title: bead.text("title").to_owned(),
@@ -108,9 +105,12 @@ fn birth_info(bead: &Bead) -> BirthInfo {
     }
 }
 
+/// The hashes ([`canonical_hash`]) of the values that a unit had earlier in its file's own history.
+pub type Ancestors<'a> = dyn Fn(&Unit) -> Vec<u64> + 'a;
+
 /// The writes that bring a whole bead into being. With `baseline` they are the trace of an import, ranked by the
 /// line's own `updated_at`; `ancestors` gives the earlier hashes of a unit, where a history is known.
-pub fn create_writes(bead: &Bead, baseline: Option<&dyn Fn(&Unit) -> Vec<u64>>) -> Vec<Write> {
+pub fn create_writes(bead: &Bead, baseline: Option<&Ancestors<'_>>) -> Vec<Write> {
     let info = birth_info(bead);
     let birth = info.birth(&bead.id);
     let updated_at = UnixMs(instant_ns(bead.text("updated_at")).map_or(0, millis));

@@ -260,7 +260,7 @@ pub fn fields_markdown() -> String {
             "| `{}` | {} | {} | {} |",
             field.name,
             rule_text(field),
-            kind_text(field),
+            if field.rule == Rule::Derived { "" } else { kind_text(field) },
             if field.rule == Rule::Derived || field.rule == Rule::Id { "" } else { zero_text(field) }
         );
     }

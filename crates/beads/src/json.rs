@@ -191,6 +191,14 @@ pub(crate) fn canonical_number(text: &str) -> String {
     if exponent == 0 { format!("{sign}{kept}") } else { format!("{sign}{kept}e{exponent}") }
 }
 
+/// The whole number that a JSON number is by value (`2`, `2.0`, `20e-1`), if it fits.
+pub(crate) fn integer(number: &str) -> Option<i64> {
+    let canonical = canonical_number(number);
+    let Some((digits, zeros)) = canonical.split_once('e') else { return canonical.parse().ok() };
+    let zeros = zeros.parse::<usize>().ok().filter(|zeros| *zeros < 19)?;
+    format!("{digits}{}", "0".repeat(zeros)).parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +219,11 @@ mod tests {
             assert_ne!(canonical_number(a), canonical_number(b), "{a} {b}");
         }
         assert_eq!(canonical_number("1e99999999999999999999"), "1e99999999999999999999");
+        assert_eq!(integer("-20e-1"), Some(-2));
+        assert_eq!(integer("9223372036854775807"), Some(i64::MAX));
+        for text in ["0.5", "1e19", "9223372036854775808", "1e999999999999999999999"] {
+            assert_eq!(integer(text), None, "{text}");
+        }
     }
 
     #[test]

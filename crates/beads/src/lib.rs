@@ -25,7 +25,8 @@ pub use birth::Birth;
 pub use canon::{ValueError, canonical_hash};
 pub use codec::{BEAD_STATE_VERSION, DecodeError};
 pub use diff::{
-    Diff, Shadow, create_writes, delete_write, diff, relation_write, resolve_write, touch_write, undelete_write,
+    Ancestors, Diff, Shadow, create_writes, delete_write, diff, relation_write, resolve_write, touch_write,
+    undelete_write,
 };
 pub use fields::{Field, Kind, Rule, Zero, field, fields, fields_markdown};
 pub use json::{JSON_DEPTH_MAX, JsonError, parse_json};

@@ -2,6 +2,7 @@
 
 use crate::bead::{Bead, BeadId, BeadIdError};
 use crate::canon::{ValueError, check_comment_types, check_dep, check_field, check_value};
+use crate::diff::birth_info;
 use crate::fields::{Rule, field};
 use crate::json::{JsonError, parse_json};
 use crate::unit::{Unit, UnitError};
@@ -129,7 +130,8 @@ fn bead(map: Map<String, Value>) -> Result<Bead, LineError> {
         }
         bead.fields.insert(name, value);
     }
-    for (unit, value) in bead.units() {
+    let birth = (Unit::Birth, birth_info(&bead).to_value());
+    for (unit, value) in bead.units().into_iter().chain([birth]) {
         unit.check()?;
         check_value(&unit, Some(&value)).map_err(|error| LineError::Value { unit: name_of(&unit), error })?;
     }

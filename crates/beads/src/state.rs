@@ -100,9 +100,11 @@ impl BeadState {
         }
     }
 
-    /// Every birth that something live was written under.
+    /// Every birth that something live was written under. What is said about a pair of births does not bring
+    /// either into being.
     pub fn births(&self) -> BTreeSet<Birth> {
-        self.live.values().flatten().map(|l| l.birth).collect()
+        let beads = self.live.iter().filter(|(unit, _)| !matches!(unit, Unit::Relation(_)));
+        beads.flat_map(|(_, lives)| lives).map(|l| l.birth).collect()
     }
 
     /// How many writes are live.

@@ -2,15 +2,15 @@
 
 use crate::birth::Birth;
 use crate::fields::{Rule, field};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
 /// Longest label, edge target or field name, in bytes.
 pub const UNIT_BYTES_MAX: usize = 1024;
 
-/// A part of a bead that is written and merged on its own. See `docs/fields.md` for the rule of every field.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A part of a bead that is written and merged on its own. Its serialised form is its text. See `docs/fields.md` for the rule of every field.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unit {
     /// That the bead came to be: `{created, title, tombstone?}`.
     Birth,
@@ -137,6 +137,18 @@ impl FromStr for Unit {
         };
         unit.check()?;
         Ok(unit)
+    }
+}
+
+impl Serialize for Unit {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Unit {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
