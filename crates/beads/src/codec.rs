@@ -8,7 +8,7 @@ use crate::register::Live;
 use crate::state::BeadState;
 use crate::unit::Unit;
 use crate::write::{Baseline, WriteError, check_parts};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use types::{Dot, Hlc, PubKey, UnixMs, Writer};
 
@@ -192,23 +192,17 @@ struct ShadowForm {
 }
 
 impl Shadow {
-    /// The kept form.
-    pub fn encode(&self) -> Vec<u8> {
+    fn form(&self) -> ShadowForm {
         let mut naming = Naming::default();
         let mut units = Vec::with_capacity(self.units.len());
         for (unit, (hash, dots)) in &self.units {
             units.push((unit.clone(), *hash, dots.iter().map(|dot| naming.dot(dot)).collect()));
         }
         let (id, birth) = (self.id.clone(), self.birth.0);
-        to_bytes(&ShadowForm { id, birth, updated_at: self.updated_at_ns, names: naming.names, units })
+        ShadowForm { id, birth, updated_at: self.updated_at_ns, names: naming.names, units }
     }
 
-    /// Reads [`Shadow::encode`].
-    ///
-    /// # Errors
-    /// [`DecodeError`].
-    pub fn decode(bytes: &[u8]) -> Result<Shadow, DecodeError> {
-        let form: ShadowForm = from_bytes(bytes)?;
+    fn from_form(form: ShadowForm) -> Result<Shadow, DecodeError> {
         let dots = form.names.dots()?;
         let mut units = BTreeMap::new();
         for (unit, hash, at) in form.units {
@@ -216,5 +210,31 @@ impl Shadow {
             units.insert(unit, (hash, seen));
         }
         Ok(Shadow { id: form.id, birth: Birth(form.birth), updated_at_ns: form.updated_at, units })
+    }
+
+    /// The kept form, with a version in front.
+    pub fn encode(&self) -> Vec<u8> {
+        to_bytes(&self.form())
+    }
+
+    /// Reads [`Shadow::encode`].
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Shadow, DecodeError> {
+        Shadow::from_form(from_bytes(bytes)?)
+    }
+}
+
+/// As part of a larger record: writers and dots named once, no version of its own.
+impl Serialize for Shadow {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.form().serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Shadow {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Shadow::from_form(ShadowForm::deserialize(d)?).map_err(serde::de::Error::custom)
     }
 }

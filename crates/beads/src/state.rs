@@ -38,7 +38,8 @@ impl BeadState {
     /// Applies one write.
     ///
     /// `seen(dot)` says whether the op of that dot was applied *before* the op that is being applied now: a dot that
-    /// was seen and is not live is dead. An op that was applied before changes nothing when it comes again.
+    /// was seen and is not live is dead. Of the op itself it says false the first time (whoever has put the op into
+    /// its records already must leave that one out), and true when the op comes again, which then changes nothing.
     ///
     /// # Errors
     /// [`WriteError`] when the write is refused; the state is unchanged then.

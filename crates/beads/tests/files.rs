@@ -109,7 +109,11 @@ fn comment_ids_stay_with_their_workspace() {
 fn shadows_are_kept_and_read() {
     let shadow = Shadow::of(&host().shown());
     let bytes = shadow.encode();
-    assert_eq!(Shadow::decode(&bytes), Ok(shadow));
+    assert_eq!(Shadow::decode(&bytes).as_ref(), Ok(&shadow));
+    let json = serde_json::to_string(&shadow).unwrap();
+    assert_eq!(serde_json::from_str::<Shadow>(&json).unwrap(), shadow);
+    let nowhere = json.replace("\"dots\":[[0,", "\"dots\":[[7,");
+    assert!(nowhere != json && serde_json::from_str::<Shadow>(&nowhere).is_err());
     assert!(bytes.len() < 400, "{}", bytes.len());
     for cut in 0..bytes.len() {
         assert!(Shadow::decode(&bytes[..cut]).is_err());
