@@ -1,6 +1,11 @@
 //! The bridge against real files, real writers and real git repositories.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "parts/coupling.rs"]
 mod coupling;
+#[path = "parts/history.rs"]
+mod history;
+#[path = "parts/race.rs"]
+mod race;
 #[path = "parts/support.rs"]
 mod support;

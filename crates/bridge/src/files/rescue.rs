@@ -7,7 +7,7 @@ use super::generation::blob_id;
 use super::prepare::prepare;
 use super::read;
 use super::scan::{Known, scan};
-use super::swap::{self, Linger};
+use super::swap::{self, Aside};
 use std::path::Path;
 
 /// A race can be lost often, but not for ever.
@@ -46,13 +46,8 @@ pub(crate) fn edits(base: &[u8], theirs: &[u8]) -> Option<Edits> {
     Some(Edits(edits))
 }
 
-/// Carries edits over to the file at `path`. What is displaced by doing so is added to `lingers`.
-pub(crate) fn replay(
-    path: &Path,
-    edits: &Edits,
-    theirs_wins: bool,
-    lingers: &mut Vec<Linger>,
-) -> Result<(), ApplyError> {
+/// Carries edits over to the file at `path`. What is displaced by doing so is put `aside`.
+pub(crate) fn replay(path: &Path, edits: &Edits, theirs_wins: bool, aside: &mut Aside) -> Result<(), ApplyError> {
     for _ in 0..TRIES_MAX {
         let Some(found) = read::read(path)? else { return Err(ApplyError::Changed) };
         let generation = blob_id(&found.bytes);
@@ -71,10 +66,13 @@ pub(crate) fn replay(
             Err(ApplyError::Changed) => continue,
             other => other?,
         };
-        let swapped = swap::swap(prepared);
-        lingers.extend(swapped.lingers);
-        match swapped.result {
+        let content = prepared.content.clone();
+        match swap::swap(prepared, aside) {
             Err(ApplyError::Changed) => {}
+            Ok(()) => {
+                aside.passing.push(content);
+                return Ok(());
+            }
             other => return other,
         }
     }
@@ -109,7 +107,7 @@ mod tests {
         let path = dir.path().join("f.jsonl");
         std::fs::write(&path, current).unwrap();
         let edits = edits(BASE.as_bytes(), theirs.as_bytes()).unwrap();
-        replay(&path, &edits, true, &mut Vec::new()).unwrap();
+        replay(&path, &edits, true, &mut Aside::default()).unwrap();
         std::fs::read_to_string(&path).unwrap()
     }
 

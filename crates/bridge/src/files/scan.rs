@@ -29,6 +29,13 @@ impl Known {
         self.ids.clear();
     }
 
+    /// Goes on knowing the ids that `old` had and that are gone: their absence is not believed yet.
+    pub(crate) fn keep_missing(&mut self, old: &Known) {
+        for (id, hash) in &old.ids {
+            self.ids.entry(id.clone()).or_insert(*hash);
+        }
+    }
+
     /// The hash of the line that counts for an id.
     #[cfg(test)]
     pub(crate) fn get(&self, id: &str) -> Option<&LineHash> {

@@ -37,20 +37,17 @@ pub(crate) struct Linger {
     pub(crate) until: Instant,
 }
 
-/// What came of a swap; what was displaced has to be looked after in both cases.
-pub(crate) struct Swapped {
-    pub(crate) result: Result<(), ApplyError>,
+/// What swaps leave to be looked after, whether they succeed or not.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
     pub(crate) lingers: Vec<Linger>,
+    /// Versions with somebody's edits that were in the file, but not all the time. A writer that read the file when
+    /// they were not may overwrite them without having seen them, so they count as seen now.
+    pub(crate) passing: Vec<Vec<u8>>,
 }
 
 /// Makes a prepared version visible.
-pub(crate) fn swap(prepared: Prepared) -> Swapped {
-    let mut lingers = Vec::new();
-    let result = try_swap(prepared, &mut lingers);
-    Swapped { result, lingers }
-}
-
-fn try_swap(prepared: Prepared, lingers: &mut Vec<Linger>) -> Result<(), ApplyError> {
+pub(crate) fn swap(prepared: Prepared, aside: &mut Aside) -> Result<(), ApplyError> {
     let Prepared { target, temp, base, content, .. } = prepared;
     let Some(temp) = temp else {
         // Nothing to write; but the promise is that the file has this generation.
@@ -65,28 +62,25 @@ fn try_swap(prepared: Prepared, lingers: &mut Vec<Linger>) -> Result<(), ApplyEr
     match exchange(temp.path(), &target) {
         Ok(()) => {}
         Err(Errno::NOENT) => return Err(ApplyError::Changed),
-        Err(errno) if is_unsupported(errno) => return replace(temp.path(), &target, base, lingers),
+        Err(errno) if is_unsupported(errno) => return replace(temp.path(), &target, base, aside),
         Err(errno) => return Err(ApplyError::from_io(&target, &errno.into())),
     }
     // From here on the temp name holds somebody else's bytes: it is removed only when they are safe.
     let temp = temp.release();
-    settle(&temp, &target, base, content, lingers)
+    settle(&temp, &target, base, content, aside)
 }
 
 /// After the exchange: looks at what was displaced and puts things right.
-fn settle(
-    temp: &Path,
-    target: &Path,
-    base: Vec<u8>,
-    ours: Vec<u8>,
-    lingers: &mut Vec<Linger>,
-) -> Result<(), ApplyError> {
+fn settle(temp: &Path, target: &Path, base: Vec<u8>, ours: Vec<u8>, aside: &mut Aside) -> Result<(), ApplyError> {
     let mut linger = open_linger(temp, target, base)?;
-    if is_content(&mut linger, None) {
+    let displaced = content(&mut linger);
+    if displaced.as_ref() == Some(&linger.base) {
         forget_name(&mut linger);
-        lingers.push(linger);
+        aside.lingers.push(linger);
         return Ok(());
     }
+    // As it was read just now: once it is back in its place, its writer may already be at the next version.
+    aside.passing.extend(displaced);
     // Theirs goes back to its place; what that displaces should be ours.
     let back = |temp: &Path| match exchange(temp, target) {
         Ok(()) => Ok(()),
@@ -97,21 +91,23 @@ fn settle(
     if back(temp).is_err() || !temp.exists() {
         // Either it is back without displacing anything, or it stays under its temp name until it is replayed.
         linger.path = temp.exists().then(|| temp.to_path_buf());
-        lingers.push(linger);
+        aside.lingers.push(linger);
         return Err(ApplyError::Changed);
     }
     let mut second = open_linger(temp, target, std::mem::take(&mut linger.base))?;
-    if is_content(&mut second, Some(&ours)) {
+    let displaced = content(&mut second);
+    if displaced.as_ref() == Some(&ours) {
         // The usual end. A writer may have opened ours in between, so it lingers too, with our lines as the base.
         second.base = ours;
         forget_name(&mut second);
-        lingers.push(second);
+        aside.lingers.push(second);
         return Err(ApplyError::Changed);
     }
+    aside.passing.extend(displaced);
     // A third version had taken the place of ours: it is the newest and goes back to the top. The second one is
     // replayed line by line from where it lies.
     if exchange(temp, target).is_err() {
-        lingers.push(second);
+        aside.lingers.push(second);
         return Err(ApplyError::Changed);
     }
     let mut third = open_linger(temp, target, second.base)?;
@@ -121,9 +117,9 @@ fn settle(
         linger.base = third.base.clone();
         linger.path = None;
         linger.younger = false;
-        lingers.push(linger);
+        aside.lingers.push(linger);
     }
-    lingers.push(third);
+    aside.lingers.push(third);
     Err(ApplyError::Changed)
 }
 
@@ -143,12 +139,9 @@ fn open_linger(temp: &Path, target: &Path, base: Vec<u8>) -> Result<Linger, Appl
     Ok(Linger { file, path, target: target.into(), base, younger: true, seen, verified: false, until })
 }
 
-/// Whether the file holds `expected` (or else its base).
-fn is_content(linger: &mut Linger, expected: Option<&[u8]>) -> bool {
-    match read::read_open(&mut linger.file, &linger.target) {
-        Ok(content) => content.bytes == expected.unwrap_or(&linger.base),
-        Err(_) => false,
-    }
+/// What the file holds; `None` if it cannot be read.
+fn content(linger: &mut Linger) -> Option<Vec<u8>> {
+    read::read_open(&mut linger.file, &linger.target).ok().map(|content| content.bytes)
 }
 
 fn forget_name(linger: &mut Linger) {
@@ -175,14 +168,14 @@ fn create(temp: &Path, target: &Path) -> Result<(), ApplyError> {
 
 /// Where files cannot be exchanged: the old one is held open while it is replaced. A version that is renamed into
 /// place between the last look and the rename is lost; there is no way to tell on such a file system.
-fn replace(temp: &Path, target: &Path, base: Vec<u8>, lingers: &mut Vec<Linger>) -> Result<(), ApplyError> {
+fn replace(temp: &Path, target: &Path, base: Vec<u8>, aside: &mut Aside) -> Result<(), ApplyError> {
     let mut linger = open_linger(target, target, base)?;
     linger.path = None;
-    if !is_content(&mut linger, None) {
+    if content(&mut linger).as_ref() != Some(&linger.base) {
         return Err(ApplyError::Changed);
     }
     rustix::fs::rename(temp, target).map_err(|errno| ApplyError::from_io(target, &errno.into()))?;
-    lingers.push(linger);
+    aside.lingers.push(linger);
     Ok(())
 }
 

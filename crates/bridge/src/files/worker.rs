@@ -5,7 +5,7 @@ use super::generation::{Generation, MISSING, blob_id};
 use super::prepare::{self, Prepared};
 use super::read::{self, Content, ReadError, Stamp};
 use super::scan::{Known, Scan, scan};
-use super::swap::{self, Linger};
+use super::swap::{self, Aside, Linger};
 use super::{Options, rescue};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -198,9 +198,10 @@ impl Worker {
         }
         let generation = prepared.generation;
         let known = std::mem::take(&mut prepared.known);
-        let swapped = swap::swap(prepared);
-        self.lingers.extend(swapped.lingers);
-        match swapped.result {
+        let mut aside = Aside::default();
+        let result = swap::swap(prepared, &mut aside);
+        self.put_aside(aside);
+        match result {
             Ok(()) => {
                 self.known = known;
                 self.report(generation);
@@ -211,6 +212,31 @@ impl Worker {
             Err(ApplyError::Changed) => self.changed(),
             Err(other) => Err(other),
         }
+    }
+
+    fn put_aside(&mut self, aside: Aside) {
+        self.lingers.extend(aside.lingers);
+        for bytes in aside.passing {
+            self.take_passing(&bytes);
+        }
+    }
+
+    /// Reports a version that was in the file for a moment. What is not in it may still be in the file.
+    fn take_passing(&mut self, bytes: &[u8]) {
+        let generation = blob_id(bytes);
+        let Ok(mut scan) = scan(bytes, generation, &self.known) else { return };
+        if self.reported == Some(generation) || !scan.is_whole() {
+            return;
+        }
+        scan.snapshot.missing.clear();
+        scan.known.keep_missing(&self.known);
+        let first = self.reported.is_none();
+        let from_git_history = self.options.history.contains(&generation);
+        self.known = scan.known;
+        self.report(generation);
+        self.stamp = None;
+        let snapshot = Snapshot { first, from_git_history, ..scan.snapshot };
+        self.events.push_back(Event::Snapshot(Box::new(snapshot)));
     }
 
     fn changed<T>(&mut self) -> Result<T, ApplyError> {
@@ -230,14 +256,16 @@ impl Worker {
         let crowded = self.lingers.len().saturating_sub(LINGERS_MAX);
         let settle = self.options.settle;
         let lingers = std::mem::take(&mut self.lingers);
+        let mut aside = Aside::default();
         for (n, mut linger) in lingers.into_iter().enumerate() {
             let last = n < crowded || now >= linger.until;
-            match linger.check(now, settle, last, &mut self.lingers) {
+            match linger.check(now, settle, last, &mut aside) {
                 Tended::Watch => self.lingers.push(linger),
                 Tended::Done => linger.discard(),
                 Tended::Lost(content) => self.events.extend(linger.keep(&content).map(Event::Rescued)),
             }
         }
+        self.put_aside(aside);
     }
 }
 
@@ -257,7 +285,7 @@ impl Linger {
     }
 
     /// Carries over what somebody wrote into the file, once it has been still for a while.
-    fn check(&mut self, now: Instant, settle: Duration, last: bool, lingers: &mut Vec<Linger>) -> Tended {
+    fn check(&mut self, now: Instant, settle: Duration, last: bool, aside: &mut Aside) -> Tended {
         let stamp = self.file.metadata().ok().map(|meta| Stamp::of(&meta));
         let still = stamp == self.seen.1;
         if !still {
@@ -281,7 +309,7 @@ impl Linger {
         let Some(edits) = rescue::edits(&self.base, &content.bytes) else {
             return if last { Tended::Lost(content.bytes) } else { Tended::Watch };
         };
-        if !edits.is_empty() && rescue::replay(&self.target, &edits, self.younger, lingers).is_err() {
+        if !edits.is_empty() && rescue::replay(&self.target, &edits, self.younger, aside).is_err() {
             return if last { Tended::Lost(content.bytes) } else { Tended::Watch };
         }
         self.base = content.bytes;
