@@ -103,7 +103,8 @@ fn behaviour(key: &identity::Keypair, options: &Options, counters: &Arc<counters
         streams: streams::Behaviour::new(StreamProtocol::new(names::PULL), counters.clone()),
         identify: identify::Behaviour::new(identify::Config::new(names::IDENTIFY.into(), key.public())),
         ping: ping::Behaviour::new(ping),
-        rpc: request_response::Behaviour::new(
+        rpc: request_response::Behaviour::with_codec(
+            Codec::new(counters.clone()),
             [(StreamProtocol::new(names::RPC), request_response::ProtocolSupport::Full)],
             rpc,
         ),

@@ -1,11 +1,13 @@
 //! The bytes of request-response: a big-endian `u32` length and the body, of at most `RPC_BYTES_MAX`. In an answer
 //! the two highest lengths stand for "busy" and "the answer would be too large".
 
+use crate::counters::{self, count};
 use crate::frames::{self, FrameError};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use libp2p::{StreamProtocol, request_response};
 use proto::limits::RPC_BYTES_MAX;
 use std::io;
+use std::sync::Arc;
 
 const BUSY: u32 = u32::MAX;
 const TOO_LARGE: u32 = u32::MAX - 1;
@@ -30,8 +32,18 @@ pub(crate) struct TooLarge {
 }
 
 /// Length-prefixed bytes; knows nothing about their meaning.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Codec;
+///
+/// Counts the questions that cannot be read itself: libp2p does not tell of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Codec {
+    counters: Arc<counters::Shared>,
+}
+
+impl Codec {
+    pub(crate) fn new(counters: Arc<counters::Shared>) -> Codec {
+        Codec { counters }
+    }
+}
 
 fn flatten(error: FrameError) -> io::Error {
     match error {
@@ -54,8 +66,14 @@ impl request_response::Codec for Codec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        let len = frames::read_len(io).await?;
-        frames::read_body(io, len as usize, RPC_BYTES_MAX).await.map_err(flatten)
+        let question = async {
+            let len = frames::read_len(io).await?;
+            frames::read_body(io, len as usize, RPC_BYTES_MAX).await.map_err(flatten)
+        };
+        question.await.inspect_err(|error| {
+            tracing::debug!(%error, "a peer's question cannot be read");
+            count(&self.counters.requests_broken);
+        })
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Answer>
@@ -101,19 +119,19 @@ mod tests {
     fn answers_round_trip() {
         for answer in [Answer::Body(Vec::new()), Answer::Body(vec![7; 1000]), Answer::Busy, Answer::TooLarge] {
             let mut wire = Vec::new();
-            block_on(Codec.write_response(&P, &mut wire, answer.clone())).unwrap();
-            assert_eq!(block_on(Codec.read_response(&P, &mut Cursor::new(wire))).unwrap(), answer);
+            block_on(Codec::default().write_response(&P, &mut wire, answer.clone())).unwrap();
+            assert_eq!(block_on(Codec::default().read_response(&P, &mut Cursor::new(wire))).unwrap(), answer);
         }
     }
 
     #[test]
     fn a_large_body_is_refused_by_its_length_alone() {
         let len = u32::try_from(RPC_BYTES_MAX + 1).unwrap().to_be_bytes();
-        let error = block_on(Codec.read_request(&P, &mut Cursor::new(len))).unwrap_err();
+        let error = block_on(Codec::default().read_request(&P, &mut Cursor::new(len))).unwrap_err();
         assert!(is_too_large(&error), "{error}");
-        let error = block_on(Codec.read_response(&P, &mut Cursor::new(len))).unwrap_err();
+        let error = block_on(Codec::default().read_response(&P, &mut Cursor::new(len))).unwrap_err();
         assert!(is_too_large(&error), "{error}");
-        let cut = block_on(Codec.read_request(&P, &mut Cursor::new([0, 0, 0, 9, 1]))).unwrap_err();
+        let cut = block_on(Codec::default().read_request(&P, &mut Cursor::new([0, 0, 0, 9, 1]))).unwrap_err();
         assert!(!is_too_large(&cut));
     }
 }
