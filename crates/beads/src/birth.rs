@@ -245,6 +245,10 @@ mod tests {
         // A split takes the direct edge only: 3 still holds both together.
         let three = [(1, 10, "a", false), (2, 10, "b", false), (3, 10, "c", false)];
         assert_eq!(groups(&three, &[(1, 2, false)]), [[1, 2, 3]]);
+        // Nor does it keep a tombstone from joining the others.
+        let grave = [(1, 10, "a", false), (2, 10, "a", false), (3, 30, "c", true)];
+        assert_eq!(groups(&grave, &[(1, 2, false)]), [[1, 2, 3]]);
+        assert_eq!(groups(&grave, &[(1, 3, false), (2, 3, false)]), [vec![1, 2], vec![3]]);
         // Something decided about an unknown birth changes nothing.
         assert_eq!(groups(&other, &[(1, 9, true), (2, 9, false)]), [vec![1], vec![2]]);
     }

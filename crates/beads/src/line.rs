@@ -228,6 +228,18 @@ mod tests {
             (r#""labels":["a","b","a"]"#, r#""labels":["b","a"]"#),
             (r#""metadata":{"a":1,"b":2}"#, r#""metadata":{"b":2.0,"a":1}"#),
             (r#""pinned":false,"description":"","labels":[],"timeout":0,"wisp":null"#, r#""compaction_level":0"#),
+            (
+                r#""dependencies":[{"depends_on_id":"b","metadata":"{}","thread_id":"","created_by":"x"}]"#,
+                r#""dependencies":[{"issue_id":"old","depends_on_id":"b","created_at":"2025-01-01T00:00:00Z"}]"#,
+            ),
+            (
+                r#""comments":[{"id":1,"author":"a","text":"t","created_at":"2025-01-01T00:00:00.9Z"}]"#,
+                r#""comments":[{"id":"uuid","author":"a","text":"t","created_at":"2025-01-01T00:00:00Z"}]"#,
+            ),
+            (
+                r#""labels":["a"],"dependencies":[{"depends_on_id":"b","type":"x"},{"depends_on_id":"b","type":"y"}]"#,
+                r#""labels":["a","a"],"dependencies":[{"depends_on_id":"b","type":"y"}]"#,
+            ),
             (r#""waiters":["x","y"]"#, r#""waiters":["y","x"]"#),
         ];
         for (a, b) in same {
@@ -240,6 +252,9 @@ mod tests {
             (r#""x":false"#, r#""y":null"#),
             (r#""metadata":{}"#, r#""title":"""#),
             (r#""status":"open""#, r#""status":"closed""#),
+            (r#""dependencies":[{"depends_on_id":"b","z":1}]"#, r#""dependencies":[{"depends_on_id":"b","z":2}]"#),
+            (r#""comments":[{"text":"t","z":1}]"#, r#""comments":[{"text":"t"}]"#),
+            (r#""closed_at":"2025-01-01T00:00:00Z""#, r#""closed_at":"2025-01-01T00:00:01Z""#),
             (r#""estimated_minutes":0"#, r#""title":"""#),
         ];
         for (a, b) in different {

@@ -94,6 +94,12 @@ fn equal_edges_show_the_earliest_companions_and_never_conflict() {
     let shown = a.shown();
     assert!(shown.conflicts.is_empty());
     assert_eq!(shown.bead.dependencies().next().unwrap().1["created_by"], json!("early"));
+    // The same when the earliest is the one of highest rank already.
+    let (mut a, mut b) = pair();
+    a.edit(2, |bead| bead.set_dependency("x", Some(edge("blocks", "2025-01-03T00:00:00Z", "late"))));
+    b.edit(9, |bead| bead.set_dependency("x", Some(edge("blocks", "2025-01-02T00:00:00Z", "early"))));
+    sync_all(&mut [&mut a, &mut b]);
+    assert_eq!(a.shown().bead.dependencies().next().unwrap().1["created_by"], json!("early"));
 }
 
 #[test]
@@ -162,6 +168,24 @@ fn an_absent_priority_is_a_zero_that_conflicts() {
     sync_all(&mut [&mut a, &mut b]);
     assert_eq!(a.shown().bead.priority(), 0);
     assert_eq!(conflict(&a.shown(), &field("priority")), [Some(json!(0)), Some(json!(2))]);
+}
+
+#[test]
+fn an_import_without_a_value_makes_no_claim() {
+    let (mut a, mut b) = (Host::new(1), Host::new(2));
+    a.import(1, r#""title":"t","notes":"n","updated_at":"2025-01-01T00:00:00Z""#);
+    let mut silent =
+        create_writes(&bead(r#""title":"t","notes":"x","updated_at":"2025-01-09T00:00:00Z""#), Some(&|_| vec![]));
+    silent.iter_mut().filter(|w| w.unit == field("notes")).for_each(|w| w.value = None);
+    b.write(1, silent);
+    sync_all(&mut [&mut a, &mut b]);
+    let shown = a.shown();
+    assert_eq!(shown.bead.text("notes"), "n");
+    assert!(shown.conflicts.is_empty());
+    // It goes with the first edit, and does not come back as a value.
+    assert_eq!(shown.units[&field("notes")].dots, [dot(1, 1), dot(2, 1)]);
+    a.set(5, "notes", "edit");
+    assert_eq!(a.shown().units[&field("notes")].live, [dot(1, 2)]);
 }
 
 /// An import of `notes` whose file once had the given other values.
