@@ -8,6 +8,6 @@ pub mod files;
 pub mod git;
 
 pub use files::{
-    Applied, ApplyError, BrokenLine, ChangedLine, Event, Generation, Handle, LineError, MISSING, OpenError, Options,
-    ReadError, RepeatedLine, Snapshot, Workspace, blob_id,
+    Applied, ApplyError, BrokenLine, ChangedLine, EditError, Event, Generation, Handle, LineError, MISSING, OpenError,
+    Options, Prepared, ReadError, RepeatedLine, Snapshot, Workspace, blob_id,
 };

@@ -9,3 +9,5 @@ mod history;
 mod race;
 #[path = "parts/support.rs"]
 mod support;
+#[path = "parts/trouble.rs"]
+mod trouble;

@@ -55,14 +55,31 @@ pub(crate) enum Kind<'a> {
 }
 
 /// Identifies a line's bytes (without its end of line): collisions would hide an edit, so no weak hash.
-pub(crate) type LineHash = [u8; 16];
+pub(crate) type LineHash = u128;
 
-/// The hash of a line's bytes.
+/// The hash of a line's bytes: the first half of their SHA-256.
 pub(crate) fn hash(line: &[u8]) -> LineHash {
     let full: [u8; 32] = Sha256::digest(line).into();
-    let mut short = [0; 16];
-    short.copy_from_slice(&full[..16]);
-    short
+    full[..16].iter().fold(0, |hash, &byte| hash << 8 | u128::from(byte))
+}
+
+/// A table's hash of a line hash: it is one already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AsItIs(u64);
+
+impl std::hash::Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.0 = self.0.rotate_left(8) ^ u64::from(byte));
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        // The low half of 128 good bits.
+        self.0 = (hash & u128::from(u64::MAX)) as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Deserialize)]

@@ -2,9 +2,11 @@
 
 use super::event::{BrokenLine, ChangedLine, RepeatedLine, Snapshot};
 use super::generation::Generation;
-use super::line::{self, Kind, LineHash};
+use super::line::{self, AsItIs, Kind, LineHash};
 use super::read::ReadError;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::BuildHasherDefault;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,9 +20,9 @@ pub const REPORT_MAX: usize = 10_000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     /// Readable lines, whose id need not be parsed again; `None` for lines that are no bead.
-    lines: HashMap<LineHash, Option<Arc<str>>>,
-    /// The line that counts for an id.
-    ids: HashMap<Arc<str>, LineHash>,
+    lines: HashMap<LineHash, Option<Arc<str>>, BuildHasherDefault<AsItIs>>,
+    /// The line that counts for an id, and its number.
+    ids: HashMap<Arc<str>, (LineHash, u32)>,
 }
 
 impl Known {
@@ -38,8 +40,8 @@ impl Known {
 
     /// The hash of the line that counts for an id.
     #[cfg(test)]
-    pub(crate) fn get(&self, id: &str) -> Option<&LineHash> {
-        self.ids.get(id)
+    pub(crate) fn get(&self, id: &str) -> Option<LineHash> {
+        self.ids.get(id).map(|known| known.0)
     }
 }
 
@@ -81,9 +83,9 @@ impl Scan {
 /// Takes `content` apart; the snapshot is the difference to `old`.
 pub(crate) fn scan(content: &[u8], generation: Generation, old: &Known) -> Result<Scan, ReadError> {
     let mut out = Scan::default();
-    let mut first_line: HashMap<Arc<str>, u32> = HashMap::with_capacity(old.ids.len());
     out.known.lines.reserve(old.lines.len());
     out.known.ids.reserve(old.ids.len());
+    out.spans.reserve(old.lines.len());
     out.snapshot.generation = generation;
     out.snapshot.ends_cleanly = content.last().is_none_or(|&b| b == b'\n');
     let mut start = 0;
@@ -93,7 +95,7 @@ pub(crate) fn scan(content: &[u8], generation: Generation, old: &Known) -> Resul
         }
         let end = memchr::memchr(b'\n', &content[start..]).map_or(content.len(), |at| start + at + 1);
         let text = start..trim_end_of_line(content, start, end);
-        out.take(content, text, start..end, old, &mut first_line);
+        out.take(content, text, start..end, old);
         start = end;
     }
     out.snapshot.missing =
@@ -104,14 +106,7 @@ pub(crate) fn scan(content: &[u8], generation: Generation, old: &Known) -> Resul
 }
 
 impl Scan {
-    fn take(
-        &mut self,
-        content: &[u8],
-        text: Range<usize>,
-        whole: Range<usize>,
-        old: &Known,
-        first_line: &mut HashMap<Arc<str>, u32>,
-    ) {
+    fn take(&mut self, content: &[u8], text: Range<usize>, whole: Range<usize>, old: &Known) {
         let line = &content[text.clone()];
         self.snapshot.lines_total += 1;
         let line_no = self.snapshot.lines_total;
@@ -128,25 +123,24 @@ impl Scan {
                 return;
             }
         };
-        let earlier = first_line.get(&id).copied();
-        match earlier {
-            Some(first) if self.snapshot.repeated.len() < REPORT_MAX => self.snapshot.repeated.push(RepeatedLine {
-                line_no,
-                first_line: first,
-                id: id.to_string(),
-                text: to_text(line),
-            }),
-            Some(_) => {}
-            None => {
-                first_line.insert(id.clone(), line_no);
-                if old.ids.get(&id) != Some(&hash) {
+        let repeated = match self.known.ids.entry(id.clone()) {
+            Entry::Occupied(first) => {
+                if self.snapshot.repeated.len() < REPORT_MAX {
+                    let (first_line, id) = (first.get().1, id.to_string());
+                    self.snapshot.repeated.push(RepeatedLine { line_no, first_line, id, text: to_text(line) });
+                }
+                true
+            }
+            Entry::Vacant(place) => {
+                place.insert((hash, line_no));
+                if old.ids.get(&id).is_none_or(|known| known.0 != hash) {
                     let text = to_text(line);
                     self.snapshot.changed.push(ChangedLine { line_no, id: id.to_string(), text });
                 }
-                self.known.ids.insert(id.clone(), hash);
+                false
             }
-        }
-        self.spans.push(Span { text, whole, id: Some(id), repeated: earlier.is_some() });
+        };
+        self.spans.push(Span { text, whole, id: Some(id), repeated });
     }
 
     /// `None` for a broken line, `Some(None)` for one that is no bead.
@@ -220,7 +214,7 @@ mod tests {
         assert_eq!((again.line_no, again.first_line, again.text.as_str()), (2, 1, "{\"id\":\"a\",\"x\":1}"));
         let swapped = look("{\"id\":\"a\",\"x\":1}\n{\"id\":\"a\"}\n", &one.known);
         assert_eq!(ids(&swapped), ["a"], "the other one counts now");
-        assert_eq!(swapped.known.get("a"), Some(&line::hash(b"{\"id\":\"a\",\"x\":1}")));
+        assert_eq!(swapped.known.get("a"), Some(line::hash(b"{\"id\":\"a\",\"x\":1}")));
     }
 
     #[test]
