@@ -204,3 +204,97 @@ impl Attestation {
         Attestation::from_tag(&tag)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The vector that NIP-OA publishes: owner and agent have the secrets 1 and 2.
+    #[test]
+    fn published_vector() {
+        let tag = [
+            "auth",
+            "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
+            "kind=1&created_at<1713957000",
+            "8b7df2575caf0a108374f8471722b233c53f9ff827a8b0f91861966c3b9dd5cb2e189eae9f49d72187674c2f5bd244145e10ff86c9f257ffe65a1ee5f108b369",
+        ]
+        .map(str::to_owned);
+        let agent: PubKey = "c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5".parse().unwrap();
+        let attestation = Attestation::from_tag(&tag).unwrap();
+        assert_eq!(
+            hex::encode(digest(&agent, &attestation.conditions)),
+            "08cdecd55af4c28d3801fd69615dcf5cc04fab3bc134b38a840bf157197069a6"
+        );
+        assert_eq!(attestation.verify(&agent, 1, UnixSecs(1_713_956_999)), Ok(()));
+        assert_eq!(attestation.to_tag(), tag);
+        assert_eq!(attestation.verify(&agent, 1, UnixSecs(1_713_957_000)), Err(AttestationError::NotCovered));
+        assert_eq!(attestation.verify(&agent, 2, UnixSecs(1)), Err(AttestationError::NotCovered));
+        let owner = attestation.owner;
+        assert_eq!(attestation.verify(&owner, 1, UnixSecs(1)), Err(AttestationError::OfItself));
+    }
+
+    fn attestation() -> (PubKey, Attestation) {
+        let subject = NostrKey::generate([2; 32]).public();
+        let conditions = Conditions::none().kind(38733).after(UnixSecs(10)).before(UnixSecs(20));
+        (subject, Attestation::issue(&NostrKey::generate([1; 32]), &subject, conditions, [3; 32]))
+    }
+
+    #[test]
+    fn round_trips_and_every_change_is_noticed() {
+        let (subject, good) = attestation();
+        assert_eq!(Attestation::from_json(&good.to_json()).unwrap(), good);
+        assert_eq!(good.conditions.to_string(), "kind=38733&created_at>10&created_at<20");
+        assert_eq!(good.verify(&subject, 38733, UnixSecs(15)), Ok(()));
+        assert_eq!(good.verify(&subject, 38733, UnixSecs(10)), Err(AttestationError::NotCovered));
+        let other = NostrKey::generate([9; 32]).public();
+        let bad = |attestation: Attestation, subject| attestation.verify(&subject, 38733, UnixSecs(15)).unwrap_err();
+        assert_eq!(bad(good.clone(), other), AttestationError::BadSignature);
+        assert_eq!(bad(Attestation { owner: other, ..good.clone() }, subject), AttestationError::BadSignature);
+        let wider = Conditions::none();
+        assert_eq!(bad(Attestation { conditions: wider, ..good.clone() }, subject), AttestationError::BadSignature);
+        assert_eq!(bad(Attestation { sig: [1; 64], ..good }, subject), AttestationError::BadSignature);
+    }
+
+    #[test]
+    fn hostile_texts_are_refused() {
+        for text in [
+            "kind=01",
+            "kind=65536",
+            "kind=-1",
+            "kind=+1",
+            "kind=",
+            "kind=1&",
+            "&kind=1",
+            "kind=1&&kind=1",
+            "kind = 1",
+            "created_at<4294967296",
+            "created_at=1",
+            "created_at<=1",
+            "foo",
+            " ",
+            "kind=1\n",
+        ] {
+            assert_eq!(text.parse::<Conditions>(), Err(AttestationError::Conditions), "{text:?}");
+        }
+        assert_eq!("kind=1&".repeat(1_000).parse::<Conditions>(), Err(AttestationError::Conditions));
+        let tag = attestation().1.to_tag();
+        for (at, value) in [(0, "other"), (1, "zz"), (3, "zz"), (1, "")] {
+            let mut bad = tag.clone();
+            bad[at] = value.to_owned();
+            assert_eq!(Attestation::from_tag(&bad), Err(AttestationError::Malformed));
+        }
+        assert_eq!(Attestation::from_tag(&tag[..3]), Err(AttestationError::Malformed));
+        assert_eq!(Attestation::from_json(&" ".repeat(5_000)), Err(AttestationError::Malformed));
+        assert_eq!(Attestation::from_json("{}"), Err(AttestationError::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn conditions_have_one_text(text in "((kind=|created_at<|created_at>)[0-9]{1,11}&?){0,4}") {
+            if let Ok(conditions) = text.parse::<Conditions>() {
+                prop_assert_eq!(conditions.to_string(), text);
+            }
+        }
+    }
+}

@@ -226,3 +226,114 @@ impl AgentCard {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Conditions;
+
+    const NOW: UnixSecs = UnixSecs(1_000_000);
+    const END: UnixSecs = UnixSecs(1_000_000 + 3_600);
+
+    fn host() -> HostKey {
+        HostKey::generate([1; 32], [2; 32])
+    }
+
+    fn owner() -> NostrKey {
+        NostrKey::generate([3; 32])
+    }
+
+    fn card() -> Event {
+        let conditions = Conditions::none().kind(kinds::HOST_CARD);
+        let attestation = Attestation::issue(&owner(), &host().npub(), conditions, [4; 32]).to_json();
+        HostCard::issue(&host(), "server", &["sync/1", "git/1"], NOW, END, Some(&attestation), [5; 32])
+    }
+
+    /// The card with one tag changed and signed anew by the host's own key.
+    fn resigned(kind: u16, change: impl FnOnce(&mut Vec<Vec<String>>)) -> Result<HostCard, CardError> {
+        let mut tags = card().tags().to_vec();
+        change(&mut tags);
+        HostCard::verify(&host().nostr().sign(kind, NOW, tags, String::new(), [0; 32]), NOW)
+    }
+
+    fn set(name: &str, value: &str) -> Result<HostCard, CardError> {
+        resigned(kinds::HOST_CARD, |tags| {
+            for tag in tags.iter_mut().filter(|t| t[0] == name) {
+                tag[1] = value.to_owned();
+            }
+        })
+    }
+
+    #[test]
+    fn a_card_says_what_was_put_in() {
+        let event = Event::verify(&card().to_json()).unwrap();
+        let card = HostCard::verify(&event, NOW).unwrap();
+        assert_eq!((card.npub, card.peer_id), (host().npub(), host().peer_id()));
+        assert_eq!((card.name.as_str(), card.capabilities), ("server", vec!["sync/1".to_owned(), "git/1".to_owned()]));
+        assert_eq!((card.issued, card.expires, card.owner), (NOW, END, Some(owner().public())));
+        let plain = HostCard::issue(&host(), "s", &[], NOW, END, Some("damaged"), [5; 32]);
+        assert_eq!(HostCard::verify(&plain, NOW).unwrap().owner, None);
+    }
+
+    #[test]
+    fn every_tampering_has_its_error() {
+        assert!(resigned(kinds::HOST_CARD, |_| ()).is_ok());
+        assert_eq!(resigned(kinds::AGENT_CARD, |_| ()), Err(CardError::WrongKind));
+        let other = HostKey::generate([9; 32], [2; 32]).peer_id().to_string();
+        assert_eq!(set("d", &other), Err(CardError::BadPeerSignature));
+        assert_eq!(set("d", "x"), Err(CardError::Field("d")));
+        assert_eq!(set("v", "2"), Err(CardError::Version));
+        assert_eq!(set("name", "a\u{1b}[31m"), Err(CardError::Field("name")));
+        assert_eq!(set("name", &"x".repeat(300)), Err(CardError::Field("name")));
+        assert_eq!(set("expiration", &(END.0 + 1).to_string()), Err(CardError::BadPeerSignature));
+        assert_eq!(set("expiration", "soon"), Err(CardError::Field("expiration")));
+        assert_eq!(set("expiration", &(NOW.0 + CARD_SECS_MAX + 1).to_string()), Err(CardError::TooLongLived));
+        assert_eq!(set("peersig", &"00".repeat(64)), Err(CardError::BadPeerSignature));
+        assert_eq!(set("peersig", "00"), Err(CardError::Field("peersig")));
+        let stranger = NostrKey::generate([8; 32]).public().to_string();
+        assert_eq!(set("auth", &stranger), Err(CardError::Attestation(AttestationError::BadSignature)));
+        let twice = |name: &'static str| {
+            resigned(kinds::HOST_CARD, move |tags| {
+                let copy = tags.iter().find(|t| t[0] == name).cloned().unwrap();
+                tags.push(copy);
+            })
+        };
+        for name in ["d", "v", "name", "expiration", "peersig", "cap"] {
+            assert_eq!(twice(name), Err(CardError::Field(name)));
+        }
+        assert_eq!(twice("auth"), Err(CardError::Attestation(AttestationError::Malformed)));
+        for name in ["d", "v", "name", "expiration", "peersig"] {
+            assert_eq!(resigned(kinds::HOST_CARD, |tags| tags.retain(|t| t[0] != name)), Err(CardError::Field(name)));
+        }
+    }
+
+    #[test]
+    fn a_card_of_another_key_with_this_peers_signature_is_refused() {
+        let thief = NostrKey::generate([7; 32]);
+        let event = thief.sign(kinds::HOST_CARD, NOW, card().tags().to_vec(), String::new(), [0; 32]);
+        assert_eq!(HostCard::verify(&event, NOW), Err(CardError::BadPeerSignature));
+    }
+
+    #[test]
+    fn times_are_checked() {
+        assert_eq!(HostCard::verify(&card(), END), Err(CardError::Expired));
+        assert!(HostCard::verify(&card(), UnixSecs(END.0 - 1)).is_ok());
+        assert_eq!(HostCard::verify(&card(), UnixSecs(NOW.0 - CARD_AHEAD_SECS_MAX - 1)), Err(CardError::Early));
+        assert!(HostCard::verify(&card(), UnixSecs(NOW.0 - CARD_AHEAD_SECS_MAX)).is_ok());
+    }
+
+    #[test]
+    fn agents_are_attested() {
+        let agent = NostrKey::generate([6; 32]);
+        let address: Address = "server:app/crew/max".parse().unwrap();
+        let attestation = Attestation::issue(host().nostr(), &agent.public(), Conditions::none(), [1; 32]);
+        let event = AgentCard::issue(&agent, &address, &attestation, NOW, END, [2; 32]);
+        let card = AgentCard::verify(&event, NOW).unwrap();
+        assert_eq!((card.npub, card.address, card.attested_by), (agent.public(), address.clone(), host().npub()));
+        let foreign = AgentCard::issue(&owner(), &address, &attestation, NOW, END, [2; 32]);
+        assert_eq!(AgentCard::verify(&foreign, NOW), Err(CardError::Attestation(AttestationError::BadSignature)));
+        let tags = event.tags().iter().filter(|t| t[0] != AUTH_TAG).cloned().collect();
+        let bare = agent.sign(kinds::AGENT_CARD, NOW, tags, String::new(), [0; 32]);
+        assert_eq!(AgentCard::verify(&bare, NOW), Err(CardError::Field("auth")));
+    }
+}

@@ -254,3 +254,103 @@ impl std::io::Write for HashWriter<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NostrKey;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn key() -> NostrKey {
+        NostrKey::generate([7; 32])
+    }
+
+    fn event() -> Event {
+        let tags = vec![vec!["h".to_owned(), "x\u{7f}\u{1}\n\"\\ü".to_owned()], vec!["e".to_owned()]];
+        key().sign(8731, UnixSecs(1_700_000_000), tags, "content \u{2028}\u{8}\t 😀".to_owned(), [9; 32])
+    }
+
+    fn changed(change: impl FnOnce(&mut Value)) -> Result<Event, EventError> {
+        let mut value: Value = serde_json::from_slice(&event().to_json()).unwrap();
+        change(&mut value);
+        Event::verify(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn round_trips_and_is_deterministic() {
+        let event = event();
+        assert_eq!(Event::verify(&event.to_json()).unwrap(), event);
+        assert_eq!(event.to_json(), super::tests::event().to_json());
+        assert_eq!(event.tag("h"), Some("x\u{7f}\u{1}\n\"\\ü"));
+        assert_eq!(event.tag("e"), None);
+        assert_eq!(event.tag("none"), None);
+        assert_eq!(Event::parse(&event.to_json()).unwrap().id(), event.id());
+    }
+
+    #[test]
+    fn another_implementation_agrees() {
+        let theirs = serde_json::from_slice::<nostr::event::Event>(&event().to_json()).unwrap();
+        assert!(theirs.verify_id() && theirs.verify_signature());
+    }
+
+    #[test]
+    fn every_changed_field_has_its_error() {
+        assert!(changed(|_| ()).is_ok());
+        assert_eq!(changed(|v| v["content"] = json!("other")), Err(EventError::WrongId));
+        assert_eq!(changed(|v| v["kind"] = json!(8732)), Err(EventError::WrongId));
+        assert_eq!(changed(|v| v["created_at"] = json!(1)), Err(EventError::WrongId));
+        assert_eq!(changed(|v| v["tags"][0][1] = json!("y")), Err(EventError::WrongId));
+        assert_eq!(changed(|v| v["pubkey"] = json!("11".repeat(32))), Err(EventError::WrongId));
+        assert_eq!(changed(|v| v["id"] = json!("11".repeat(32))), Err(EventError::WrongId));
+        assert_eq!(changed(|v| v["sig"] = json!("11".repeat(64))), Err(EventError::BadSignature));
+        let upper = event().id().to_string().to_uppercase();
+        for bad in [
+            changed(|v| v["id"] = json!(upper)),
+            changed(|v| v["sig"] = json!("11".repeat(63))),
+            changed(|v| v["kind"] = json!(65_536)),
+            changed(|v| v["created_at"] = json!(-1)),
+            changed(|v| v["created_at"] = json!(u64::MAX)),
+            changed(|v| v["created_at"] = json!(1.5)),
+            changed(|v| v["tags"] = json!([[]])),
+            changed(|v| v["tags"] = json!([[1]])),
+            changed(|v| v["extra"] = json!(1)),
+            changed(|v| drop(v.as_object_mut().unwrap().remove("sig"))),
+            Event::verify(b"[]"),
+            Event::verify(b""),
+            Event::verify(b"{\"id\":\"\xff\"}"),
+        ] {
+            assert!(matches!(bad, Err(EventError::Malformed(_))), "{bad:?}");
+        }
+        let twice = String::from_utf8(event().to_json()).unwrap().replacen('{', "{\"kind\":1,", 1);
+        assert!(matches!(Event::verify(twice.as_bytes()), Err(EventError::Malformed(_))));
+        assert_eq!(changed(|v| v["tags"] = json!(vec![["t"]; TAGS_MAX + 1])), Err(EventError::Tags));
+        assert_eq!(changed(|v| v["tags"] = json!([vec!["t"; TAG_VALUES_MAX + 1]])), Err(EventError::Tags));
+        let long = "x".repeat(TAG_VALUE_BYTES_MAX + 1);
+        assert_eq!(changed(|v| v["tags"] = json!([["t", long]])), Err(EventError::Tags));
+        let len = EVENT_BYTES_MAX + 1;
+        assert_eq!(Event::verify(&vec![b' '; len]), Err(EventError::TooLarge { len }));
+        assert!(matches!(Event::verify("[".repeat(EVENT_BYTES_MAX).as_bytes()), Err(EventError::Malformed(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_content_survives(content in ".{0,200}", tag in ".{1,50}") {
+            let made = key().sign(1, UnixSecs(5), vec![vec![tag]], content, [0; 32]);
+            prop_assert_eq!(Event::verify(&made.to_json()).unwrap(), made);
+        }
+
+        #[test]
+        fn any_flipped_bit_is_noticed(at in 0usize..400, bit in 0u8..8) {
+            let mut json = event().to_json();
+            let at = at % json.len();
+            json[at] ^= 1 << bit;
+            prop_assert!(Event::verify(&json).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(Event::verify(&bytes).is_err());
+        }
+    }
+}

@@ -340,3 +340,71 @@ fn nostr_line(body: &str, name: &'static str) -> Result<NostrKey, KeyError> {
     let key = NostrKey::from_bytes(&secret).ok_or(KeyError::Damaged(name))?;
     if key.public().0 == public { Ok(key) } else { Err(KeyError::Damaged(name)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_round_trip() {
+        let host = HostKey::generate([1; 32], [2; 32]);
+        let back = HostKey::decode(&host.encode()).unwrap();
+        assert_eq!((back.peer_id(), back.npub()), (host.peer_id(), host.npub()));
+        let owner = OwnerKey::generate([3; 32], [4; 32]);
+        let back = OwnerKey::decode(&owner.encode()).unwrap();
+        assert_eq!((back.npub(), back.commitment()), (owner.npub(), owner.commitment()));
+        let agent = AgentKey::generate([5; 32]);
+        assert_eq!(AgentKey::decode(&agent.encode()).unwrap().npub(), agent.npub());
+    }
+
+    #[test]
+    fn a_rotation_keeps_its_promise() {
+        let owner = OwnerKey::generate([3; 32], [4; 32]);
+        let next = owner.rotate([5; 32]);
+        assert_eq!(owner.commitment(), Commitment::to(&next.npub()));
+        assert_ne!(owner.commitment(), next.commitment());
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let good = HostKey::generate([1; 32], [2; 32]).encode();
+        let err = |text: &str| HostKey::decode(text).unwrap_err();
+        assert_eq!(err(""), KeyError::NotAKeyFile);
+        assert_eq!(err("hello\nworld\n"), KeyError::NotAKeyFile);
+        assert_eq!(err(&good.replace("key 1", "key 2")), KeyError::Newer(2));
+        assert_eq!(err(&good.replace(" host", " owner")), KeyError::WrongKind { expected: "host" });
+        assert_eq!(OwnerKey::decode(&good).unwrap_err(), KeyError::WrongKind { expected: "owner" });
+        assert_eq!(err(&good.replace("\npeer ", "\nother ")), KeyError::Damaged("peer"));
+        assert_eq!(err(&format!("{}{}", &**good, good.lines().last().unwrap())), KeyError::Damaged("nostr"));
+        assert_eq!(err(&"x".repeat(5_000)), KeyError::TooLong);
+        let at = good.find("peer ").unwrap() + 5;
+        let flipped = if good.as_bytes()[at] == b'0' { "1" } else { "0" };
+        assert_eq!(err(&format!("{}{flipped}{}", &good[..at], &good[at + 1..])), KeyError::Damaged("peer"));
+        let at = good.find("nostr ").unwrap() + 6;
+        let zero = format!("{}{}{}", &good[..at], "0".repeat(64), &good[at + 64..]);
+        assert_eq!(err(&zero), KeyError::Damaged("nostr"));
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let (host, owner, agent) =
+            (HostKey::generate([1; 32], [2; 32]), OwnerKey::generate([3; 32], [4; 32]), AgentKey::generate([5; 32]));
+        let printed = format!("{host:?} {owner:?} {agent:?} {:?} {host:#?}", owner.nostr());
+        for secret in [
+            host.peer_secret(),
+            host.nostr().secret_bytes(),
+            owner.current.secret_bytes(),
+            owner.next.secret_bytes(),
+            agent.nostr().secret_bytes(),
+        ] {
+            assert!(!printed.contains(&hex::encode(*secret)) && !printed.contains(&format!("{:?}", *secret)));
+            assert!(!printed.contains(&hex::encode(&secret[..4])));
+        }
+    }
+
+    #[test]
+    fn a_useless_seed_still_gives_a_key() {
+        let key = NostrKey::generate([0; 32]);
+        assert_eq!(key.public(), NostrKey::from_bytes(&Sha256::digest([0; 32]).into()).unwrap().public());
+    }
+}

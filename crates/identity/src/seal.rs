@@ -201,3 +201,90 @@ pub fn unwrap_key(wrapped: &str, from: &PubKey, to: &NostrKey) -> Result<SpaceKe
     let hexed = text.strip_prefix(WRAP_PREFIX).ok_or(WrapError::Malformed)?;
     crate::event::lower_hex(hexed).map(SpaceKey::from_bytes).ok_or(WrapError::Malformed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(n: u8) -> SpaceKey {
+        SpaceKey::from_bytes([n; 32])
+    }
+
+    const AUTHOR: PubKey = PubKey([5; 32]);
+
+    fn sealed() -> String {
+        seal(&key(1), &AUTHOR, 8731, "h", b"hello", [2; 24])
+    }
+
+    #[test]
+    fn opens_only_where_it_belongs() {
+        let text = sealed();
+        assert_eq!(open(&key(1), &AUTHOR, 8731, "h", &text, 5).unwrap(), b"hello");
+        assert_eq!(open(&key(2), &AUTHOR, 8731, "h", &text, 5), Err(SealError::Broken));
+        assert_eq!(open(&key(1), &PubKey([6; 32]), 8731, "h", &text, 5), Err(SealError::Broken));
+        assert_eq!(open(&key(1), &AUTHOR, 8732, "h", &text, 5), Err(SealError::Broken));
+        assert_eq!(open(&key(1), &AUTHOR, 8731, "g", &text, 5), Err(SealError::Broken));
+    }
+
+    #[test]
+    fn hostile_texts_have_their_errors() {
+        let open = |text: &str, max| open(&key(1), &AUTHOR, 8731, "h", text, max);
+        assert_eq!(open("", 9), Err(SealError::Malformed));
+        assert_eq!(open("!!!!", 9), Err(SealError::Malformed));
+        assert_eq!(open(&STANDARD.encode([1; 20]), 9), Err(SealError::Malformed));
+        assert_eq!(open(&STANDARD.encode([1; 40]), 9), Err(SealError::Malformed));
+        assert_eq!(open(&STANDARD.encode([2; 60]), 30), Err(SealError::Version(2)));
+        assert!(matches!(open(&"A".repeat(1 << 20), 100), Err(SealError::TooLarge { .. })));
+        assert!(matches!(open(&sealed(), 4), Err(SealError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn names_differ_by_purpose_and_key() {
+        let names = [h_tag(&key(1)), topic(&key(1)), h_tag(&key(2)), topic(&key(2)), public_topic(&SpaceId([1; 32]))];
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+        assert!(names.iter().all(|n| n.len() == 32));
+    }
+
+    #[test]
+    fn keys_travel_to_one_member() {
+        let (from, to, other) = (NostrKey::generate([1; 32]), NostrKey::generate([2; 32]), NostrKey::generate([3; 32]));
+        let wrapped = wrap_key(&key(9), &to.public(), &from, [4; 32]).unwrap();
+        assert!(wrapped.len() <= WRAPPED_MAX, "{}", wrapped.len());
+        assert!(unwrap_key(&wrapped, &from.public(), &to).unwrap() == key(9));
+        assert_eq!(unwrap_key(&wrapped, &from.public(), &other), Err(WrapError::Broken));
+        assert_eq!(unwrap_key(&wrapped, &other.public(), &to), Err(WrapError::Broken));
+        assert_eq!(unwrap_key(&wrapped[1..], &from.public(), &to), Err(WrapError::Broken));
+        assert_eq!(unwrap_key(&"A".repeat(WRAPPED_MAX + 1), &from.public(), &to), Err(WrapError::TooLong(513)));
+        assert_eq!(wrap_key(&key(9), &PubKey([0xff; 32]), &from, [4; 32]), Err(WrapError::Broken));
+        let secret = nostr_secret(&from).unwrap();
+        let public = nostr::key::PublicKey::from_byte_array(to.public().0);
+        let text = nip44::encrypt_with_nonce(&secret, &public, "hello", nip44::Nonce::V2([4; 32])).unwrap();
+        assert_eq!(unwrap_key(&text, &from.public(), &to), Err(WrapError::Malformed));
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let printed = format!("{:?} {:#?}", key(0xab), key(0xab));
+        assert!(!printed.contains("abab") && !printed.contains("171"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_flipped_bit_is_noticed(at in any::<usize>(), bit in 0u8..8, plain: Vec<u8>, nonce: [u8; 24]) {
+            let text = seal(&key(1), &AUTHOR, 8731, "h", &plain, nonce);
+            prop_assert_eq!(open(&key(1), &AUTHOR, 8731, "h", &text, plain.len()).unwrap(), plain.clone());
+            let mut bytes = STANDARD.decode(text).unwrap();
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            prop_assert!(open(&key(1), &AUTHOR, 8731, "h", &STANDARD.encode(bytes), plain.len()).is_err());
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in ".{0,300}") {
+            prop_assert!(open(&key(1), &AUTHOR, 1, "h", &text, 1_000).is_err());
+            prop_assert!(unwrap_key(&text, &AUTHOR, &NostrKey::generate([1; 32])).is_err());
+        }
+    }
+}

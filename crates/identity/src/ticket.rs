@@ -3,7 +3,7 @@
 use crate::charter::Role;
 use crate::seal::mac;
 use crate::text::is_label;
-use bech32::primitives::decode::{CheckedHrpstring, CheckedHrpstringError};
+use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32m, Hrp};
 use hmac::Mac;
 use serde::{Deserialize, Serialize};
@@ -187,10 +187,7 @@ impl Ticket {
         if !text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("tmesh1")) {
             return Err(TicketError::WrongPrefix);
         }
-        let checked = CheckedHrpstring::new::<Bech32m>(text).map_err(|e| match e {
-            CheckedHrpstringError::Parse(_) | CheckedHrpstringError::Checksum(_) => TicketError::Checksum,
-            _ => TicketError::Checksum,
-        })?;
+        let checked = CheckedHrpstring::new::<Bech32m>(text).map_err(|_| TicketError::Checksum)?;
         if checked.hrp().to_lowercase() != PREFIX {
             return Err(TicketError::WrongPrefix);
         }
@@ -226,5 +223,110 @@ impl Ticket {
             secret: TicketSecret::from_bytes(body.secret),
             expires: UnixSecs(body.expires),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ticket() -> Ticket {
+        Ticket {
+            mesh: MeshId([1; 16]),
+            space: SpaceId([2; 32]),
+            h: hex::encode([3; 16]),
+            name: "app".to_owned(),
+            role: Role::Writer,
+            peer_id: PeerId::from_ed25519([4; 32]),
+            npub: PubKey([5; 32]),
+            addrs: vec![
+                "/ip4/192.168.178.210/tcp/41234".to_owned(),
+                "/ip4/192.168.178.210/udp/41234/quic-v1".to_owned(),
+            ],
+            secret: TicketSecret::from_bytes([0xab; 16]),
+            expires: UnixSecs(1_800_000_000),
+        }
+    }
+
+    fn encoded(bytes: &[u8]) -> String {
+        bech32::encode_lower::<Bech32m>(Hrp::parse_unchecked(PREFIX), bytes).unwrap()
+    }
+
+    #[test]
+    fn round_trips() {
+        let text = ticket().encode().unwrap();
+        assert!(text.starts_with("tmesh1q") && text.len() < 500, "{} {text}", text.len());
+        assert_eq!(Ticket::decode(&text).unwrap(), ticket());
+        assert_eq!(Ticket::decode(&format!("  {}\n", text.to_uppercase())).unwrap(), ticket());
+        let public = Ticket { h: SpaceId([2; 32]).to_string(), role: Role::Other("guest".to_owned()), ..ticket() };
+        assert_eq!(Ticket::decode(&public.encode().unwrap()).unwrap(), public);
+    }
+
+    #[test]
+    fn addresses_that_do_not_fit_are_left_out() {
+        let addrs: Vec<String> =
+            (0..20).map(|n| format!("/ip6/{}/udp/{n}/quic-v1", "2001:db8::1:".repeat(8))).collect();
+        let text = Ticket { addrs: addrs.clone(), ..ticket() }.encode().unwrap();
+        assert!(text.len() <= TICKET_CHARS_MAX);
+        let kept = Ticket::decode(&text).unwrap().addrs;
+        assert!(!kept.is_empty() && kept == addrs[..kept.len()]);
+    }
+
+    #[test]
+    fn hostile_texts_have_their_errors() {
+        let text = ticket().encode().unwrap();
+        assert_eq!(Ticket::decode(""), Err(TicketError::WrongPrefix));
+        assert_eq!(Ticket::decode("npub1qqqq"), Err(TicketError::WrongPrefix));
+        assert_eq!(Ticket::decode(&"ü".repeat(9)), Err(TicketError::WrongPrefix));
+        assert_eq!(Ticket::decode(&"tmesh1".repeat(1_000)), Err(TicketError::TooLong));
+        assert_eq!(Ticket::decode(&text[..text.len() - 1]), Err(TicketError::Checksum));
+        assert_eq!(Ticket::decode(&text.replacen('q', "p", 1)), Err(TicketError::Checksum));
+        assert!(Ticket::decode(&format!("{}1{}", &text[..20], &text[20..])).is_err());
+        assert_eq!(Ticket::decode(&encoded(&[])), Err(TicketError::Malformed("version")));
+        assert_eq!(Ticket::decode(&encoded(&[2, 0, 0])), Err(TicketError::Version(2)));
+        assert_eq!(Ticket::decode(&encoded(&[1, 0, 0])), Err(TicketError::Malformed("content")));
+        let checked = CheckedHrpstring::new::<Bech32m>(&text).unwrap();
+        let mut bytes: Vec<u8> = checked.byte_iter().collect();
+        bytes.push(0);
+        assert_eq!(Ticket::decode(&encoded(&bytes)), Err(TicketError::Malformed("length")));
+        assert_eq!(Ticket { name: "a\nb".to_owned(), ..ticket() }.encode(), Err(TicketError::Malformed("name")));
+        assert_eq!(Ticket { h: "xyz".to_owned(), ..ticket() }.encode(), Err(TicketError::Malformed("h tag")));
+    }
+
+    #[test]
+    fn a_proof_is_for_one_bearer() {
+        let (secret, peer, npub) = (ticket().secret, PeerId::from_ed25519([7; 32]), PubKey([8; 32]));
+        let proof = secret.proof(&peer, &npub);
+        assert!(secret.check(&proof, &peer, &npub));
+        assert!(!secret.check(&proof, &PeerId::from_ed25519([6; 32]), &npub));
+        assert!(!secret.check(&proof, &peer, &PubKey([6; 32])));
+        assert!(!secret.check(&proof[..31], &peer, &npub));
+        assert!(!secret.check(&[], &peer, &npub));
+        assert!(!TicketSecret::from_bytes([1; 16]).check(&proof, &peer, &npub));
+        assert_ne!(secret.id().0, secret.proof(&peer, &npub)[..16]);
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let printed = format!("{:?}", ticket());
+        assert!(!printed.contains("abab") && !printed.contains("171"), "{printed}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_changed_character_is_noticed(at in any::<usize>(), to in "[02-9ac-hj-np-z]") {
+            let text = ticket().encode().unwrap();
+            let at = at % text.len();
+            let changed = format!("{}{to}{}", &text[..at], &text[at + 1..]);
+            prop_assume!(changed != text);
+            prop_assert!(Ticket::decode(&changed).is_err());
+        }
+
+        #[test]
+        fn arbitrary_content_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), text in ".{0,100}") {
+            let _ = Ticket::decode(&encoded(&[&[1][..], &bytes].concat()));
+            prop_assert!(Ticket::decode(&text).is_err());
+        }
     }
 }

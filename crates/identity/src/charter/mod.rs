@@ -5,6 +5,8 @@ mod chain;
 mod codec;
 mod graph;
 mod ops;
+#[cfg(test)]
+mod tests;
 
 pub use body::{Charter, Cutoff, KeyEntry, Member, Removed, Role, Visibility};
 pub use chain::{CHARTER_VERSIONS_MAX, CharterChain, CharterError};
