@@ -102,6 +102,12 @@ impl Pulls {
         Ok(FrameSender { out })
     }
 
+    /// Whether a pull from or to this peer exists.
+    pub(crate) fn is_busy(&self, peer: &PeerId) -> bool {
+        let state = self.state();
+        state.ours.contains_key(peer) || state.theirs.contains_key(peer)
+    }
+
     /// A place among our pulls from this peer.
     pub(crate) fn ours(self: &Arc<Self>, peer: PeerId) -> Result<OurPull, PullError> {
         let mut state = self.state();

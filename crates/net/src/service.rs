@@ -2,6 +2,7 @@
 
 mod commands;
 mod gossip;
+mod idle;
 mod swarm;
 
 use crate::behaviour::{self, Behaviour};
@@ -15,10 +16,10 @@ use crate::outbox::Outbox;
 use crate::paths::Paths;
 use crate::pull::{Open, Pulls};
 use crate::rpc::{Incoming, Outgoing};
-use futures::StreamExt as _;
 use futures::future::poll_fn;
+use futures::{FutureExt as _, StreamExt as _};
 use libp2p::{PeerId as Libp2pId, Swarm};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -30,7 +31,9 @@ use types::PeerId;
 /// How long saying goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How often overdue things are looked for.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(250);
+/// Commands in a row before the swarm has a turn.
+const RUN: usize = 32;
 /// Wishes for streams that may wait.
 const OPENS: usize = 64;
 
@@ -56,6 +59,7 @@ struct Service {
     topics: HashSet<String>,
     known: HashSet<(Libp2pId, String)>,
     mend: gossip::Mend,
+    active: HashMap<PeerId, Instant>,
 }
 
 /// Starts the network. Must be called inside a tokio runtime. Cancelling ends it: connections are closed, pulls cut,
@@ -102,6 +106,7 @@ pub fn spawn(
         topics: HashSet::new(),
         known: HashSet::new(),
         mend: gossip::Mend::default(),
+        active: HashMap::new(),
         limits,
     };
     Ok((handle, event_rx, tokio::spawn(service.run())))
@@ -123,9 +128,10 @@ impl Service {
     async fn run(mut self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut run = 0usize;
         loop {
             tokio::select! {
-                // Local work first. Tokio's cooperative budget ends a run of commands, so the swarm has its turn.
+                // Local work first; after a run of commands the swarm has its turn.
                 biased;
                 () = self.cancel.cancelled() => break,
                 room = poll_fn(|cx| self.events.poll_reserve(cx)), if !self.outbox.is_empty() => {
@@ -134,7 +140,13 @@ impl Service {
                     }
                 }
                 command = self.commands.recv() => match command {
-                    Some(command) => self.on_command(command),
+                    Some(command) => {
+                        self.on_command(command);
+                        run = run.wrapping_add(1);
+                        if run.is_multiple_of(RUN) {
+                            self.give_swarm_a_turn();
+                        }
+                    }
                     None => break,
                 },
                 Some((peer, reply)) = self.opens.recv() => {
@@ -148,6 +160,17 @@ impl Service {
             }
         }
         self.goodbye().await;
+    }
+
+    /// However fast commands come, the network goes on.
+    fn give_swarm_a_turn(&mut self) {
+        for _ in 0..RUN {
+            // The waker of this look is of no use; the next `select!` leaves a real one.
+            match self.swarm.next().now_or_never() {
+                Some(Some(event)) => self.on_swarm_event(event),
+                _ => return,
+            }
+        }
     }
 
     /// Hands the reader the next event, for which there is room; false when the reader left.
@@ -168,6 +191,7 @@ impl Service {
             self.fail_request(id, crate::RequestError::Timeout, None);
         }
         self.mend_if_due(now);
+        self.close_idle(now);
     }
 
     /// Closes what is open, so that peers notice at once.

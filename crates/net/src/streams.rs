@@ -71,6 +71,11 @@ impl Behaviour {
         }
     }
 
+    /// Whether the connections of this peer are kept.
+    pub(crate) fn is_kept(&self, peer: &PeerId) -> bool {
+        self.kept.contains(peer)
+    }
+
     fn tell(&mut self, peer_id: PeerId, connection: ConnectionId, event: Order) {
         self.actions.push_back(ToSwarm::NotifyHandler { peer_id, handler: NotifyHandler::One(connection), event });
     }

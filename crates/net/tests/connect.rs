@@ -126,7 +126,6 @@ async fn idle_connections_close_unless_kept() {
     a.dial(&mut b).await;
     a.dial(&mut c).await;
     a.disconnected(c.id()).await;
-    println!("c is gone");
     let early = a.drain();
     assert!(!early.iter().any(|event| matches!(event, Event::Disconnected { .. })), "{early:?}");
     a.handle.keep(b.id(), false).await.unwrap();

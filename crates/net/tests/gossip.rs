@@ -108,6 +108,7 @@ async fn injected_losses_and_a_sleeping_reader_drop_and_count() {
     subscribe(&[&a, &b, &c]).await;
     a.dial(&mut b).await;
     a.dial(&mut c).await;
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
     within("drops", async {
         for n in 0u32.. {
             a.handle.publish(TOPIC.into(), n.to_be_bytes().to_vec()).await.unwrap();
@@ -115,7 +116,10 @@ async fn injected_losses_and_a_sleeping_reader_drop_and_count() {
             if b.gossip_injected_losses >= 5 && c.gossip_dropped >= 5 {
                 return;
             }
-            tokio::task::yield_now().await;
+            if n % 1000 == 999 {
+                println!("{:?}\n{b:?}\n{c:?}", a.handle.counters());
+            }
+            pace.tick().await;
         }
     })
     .await;

@@ -23,6 +23,8 @@ impl Service {
                 let _ = self.swarm.disconnect_peer_id(to_libp2p(&peer));
             }
             Command::Keep(peer, keep) => {
+                // Whoever is let go of is idle from now on, not from long ago.
+                self.touch(peer);
                 let connections = self.paths.of(&peer);
                 self.swarm.behaviour_mut().streams.keep(to_libp2p(&peer), keep, connections);
             }
@@ -72,6 +74,7 @@ impl Service {
 
     /// Sends what has a free slot.
     pub(super) fn send_requests(&mut self, peer: PeerId) {
+        self.touch(peer);
         while let Some((id, body)) = self.outgoing.pop(&peer) {
             let request = self.swarm.behaviour_mut().rpc.send_request(&to_libp2p(&peer), body);
             self.outgoing.sent(request, peer, id);
@@ -102,7 +105,10 @@ impl Service {
             self.pulls.ours(peer)
         };
         match place {
-            Ok(pull) => drop(self.tasks.spawn(pull.run(id, request))),
+            Ok(pull) => {
+                self.touch(peer);
+                drop(self.tasks.spawn(pull.run(id, request)));
+            }
             Err(error) => {
                 self.outbox.push(Item::Answer(Event::PullEnd { id, result: Err(error) }, None));
             }

@@ -116,6 +116,7 @@ impl Service {
             return;
         }
         count(&self.counters.gossip_received);
+        self.touch(peer);
         let number = MessageRef(self.waiting.insert(id, from));
         self.outbox.push(Item::Gossip(Event::Gossip { peer, topic, data: message.data, message: number }));
     }

@@ -13,6 +13,7 @@ use libp2p::request_response::{self, InboundFailure, Message};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId as Libp2pId, mdns, ping};
 use std::sync::PoisonError;
+use std::time::Instant;
 use types::PeerId;
 
 impl Service {
@@ -63,10 +64,14 @@ impl Service {
 
     fn on_turn(&mut self, peer: PeerId, libp2p_id: Libp2pId, turn: Turn) {
         match turn {
-            Turn::Connected(path) => self.outbox.connected(peer, path),
+            Turn::Connected(path) => {
+                self.active.insert(peer, Instant::now());
+                self.outbox.connected(peer, path);
+            }
             Turn::PathChanged(path) => self.outbox.path_changed(peer, path),
             Turn::Nothing => {}
             Turn::Disconnected => {
+                self.active.remove(&peer);
                 self.outbox.disconnected(peer);
                 self.known.retain(|(known, _)| *known != libp2p_id);
                 for id in self.outgoing.gone(&peer) {
@@ -82,7 +87,11 @@ impl Service {
             BehaviourEvent::Rpc(event) => self.on_rpc(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Streams(streams::Opened { peer, stream }) => {
-                match from_libp2p(&peer).and_then(|peer| self.pulls.theirs(peer)) {
+                let peer = from_libp2p(&peer);
+                if let Some(peer) = peer {
+                    self.touch(peer);
+                }
+                match peer.and_then(|peer| self.pulls.theirs(peer)) {
                     Some(pull) => drop(self.tasks.spawn(pull.run(stream))),
                     None => count(&self.counters.pulls_refused),
                 }
@@ -125,6 +134,9 @@ impl Service {
                 message: Message::Request { request_id, request: body, channel },
                 ..
             } => {
+                if let Some(peer) = from_libp2p(&peer) {
+                    self.touch(peer);
+                }
                 let refused = match from_libp2p(&peer) {
                     None => Some(channel),
                     Some(peer) => match self.incoming.insert(peer, request_id, channel) {
