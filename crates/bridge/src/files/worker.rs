@@ -15,8 +15,11 @@ use std::time::{Duration, Instant, SystemTime};
 const AGAIN: Duration = Duration::from_millis(20);
 const AGAIN_RACY: Duration = Duration::from_millis(100);
 
-/// Displaced files that are watched at once; the oldest is settled early when there are more.
-const LINGERS_MAX: usize = 8;
+/// Displaced files that are watched at once, and the bytes that are kept for comparison. When there are more, the
+/// oldest are given up early, but never before they were watched for [`LINGER_MIN`]: a commit waits for that.
+const LINGERS_MAX: usize = 64;
+const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
+const LINGER_MIN: Duration = Duration::from_millis(500);
 
 pub(crate) struct Worker {
     path: PathBuf,
@@ -102,6 +105,8 @@ impl Worker {
         let Some(content) = read::read(&self.path)? else { return Ok(self.take_missing(now)) };
         match &content.stamp {
             None => {
+                // It is anything but still.
+                self.pending = None;
                 self.again = Some(now + AGAIN);
                 return Ok(None);
             }
@@ -198,6 +203,7 @@ impl Worker {
         }
         let generation = prepared.generation;
         let known = std::mem::take(&mut prepared.known);
+        self.make_room();
         let mut aside = Aside::default();
         let result = swap::swap(prepared, &mut aside);
         self.put_aside(aside);
@@ -251,14 +257,39 @@ impl Worker {
         Ok(span.map(|span| String::from_utf8_lossy(&content.bytes[span.text.clone()]).into_owned()))
     }
 
+    /// How many of the oldest displaced files are too many.
+    fn crowded(&self) -> usize {
+        let mut bytes = 0;
+        let fitting = self.lingers.iter().rev().take(LINGERS_MAX).take_while(|linger| {
+            bytes += linger.base.len();
+            bytes <= LINGER_BYTES_MAX
+        });
+        // The youngest fits whatever its size.
+        self.lingers.len() - fitting.count().max(1).min(self.lingers.len())
+    }
+
+    /// Slows down whoever commits faster than displaced files can be watched.
+    fn make_room(&mut self) {
+        while self.crowded() > 0 {
+            let oldest = self.lingers.iter().map(Linger::since).min();
+            let wait = oldest.map(|since| (since + LINGER_MIN).saturating_duration_since(Instant::now()));
+            std::thread::sleep(wait.unwrap_or_default());
+            let before = self.lingers.len();
+            self.tend(Instant::now());
+            if self.lingers.len() >= before {
+                return;
+            }
+        }
+    }
+
     /// Looks after displaced files.
     fn tend(&mut self, now: Instant) {
-        let crowded = self.lingers.len().saturating_sub(LINGERS_MAX);
+        let crowded = self.crowded();
         let settle = self.options.settle;
         let lingers = std::mem::take(&mut self.lingers);
         let mut aside = Aside::default();
         for (n, mut linger) in lingers.into_iter().enumerate() {
-            let last = n < crowded || now >= linger.until;
+            let last = now >= linger.until || n < crowded && now >= linger.since() + LINGER_MIN;
             match linger.check(now, settle, last, &mut aside) {
                 Tended::Watch => self.lingers.push(linger),
                 Tended::Done => linger.discard(),
@@ -279,6 +310,11 @@ enum Tended {
 }
 
 impl Linger {
+    /// Since when it is watched.
+    fn since(&self) -> Instant {
+        self.until - swap::LINGER
+    }
+
     /// When to check again.
     fn due(&self, settle: Duration) -> Instant {
         self.until.min(self.seen.0 + settle).max(self.seen.0 + AGAIN)
@@ -296,13 +332,13 @@ impl Linger {
             return Tended::Watch;
         }
         let rest = if last { Tended::Done } else { Tended::Watch };
+        // Whatever comes of this, the next look is not sooner.
+        self.seen.0 = now;
         if self.verified {
-            self.seen.0 = now;
             return rest;
         }
         let Ok(content) = read::read_open(&mut self.file, &self.target) else { return Tended::Done };
         if content.bytes == self.base {
-            self.seen.0 = now;
             self.verified = true;
             return rest;
         }

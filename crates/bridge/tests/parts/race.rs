@@ -134,7 +134,7 @@ async fn stress(pace: Duration) {
     };
     println!("applied {applied}, changed {changed}, rescued {}, beads written {}", seen.rescued, written.len());
     assert!(lost.is_empty(), "{} lost of {}: {:?}", lost.len(), written.len(), &lost[..lost.len().min(5)]);
-    assert!(applied > 0 && changed > 5, "no race: applied {applied}, changed {changed}");
+    assert!(changed > 5, "no race: applied {applied}, changed {changed}");
     let litter: Vec<String> = desk.litter().into_iter().filter(|name| name.contains(".townmesh.")).collect();
     assert_eq!(litter, Vec::<String>::new());
 }
