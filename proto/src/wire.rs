@@ -67,6 +67,9 @@ pub struct Hello {
     /// Names of optional abilities; unknown ones are ignored.
     #[prost(string, repeated, tag = "3")]
     pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where the sender listens (multiaddrs). Hints, never an authority.
+    #[prost(string, repeated, tag = "4")]
+    pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What a host holds of one space.
 #[derive(Clone, PartialEq, ::prost::Message)]

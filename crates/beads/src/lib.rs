@@ -11,8 +11,10 @@ mod canon;
 mod codec;
 mod diff;
 mod fields;
+mod ids;
 mod json;
 mod line;
+mod ready;
 mod register;
 mod shown;
 mod state;
@@ -29,8 +31,10 @@ pub use diff::{
     undelete_write,
 };
 pub use fields::{Field, Kind, Rule, Zero, field, fields, fields_markdown};
+pub use ids::{common_prefix, make_id};
 pub use json::{JSON_DEPTH_MAX, JsonError, parse_json};
 pub use line::{LineError, Parsed, parse_line};
+pub use ready::ready;
 pub use shown::{Conflict, ConflictValue, Contribution, Shown, ShownUnit};
 pub use state::BeadState;
 pub use time::instant_ns;

@@ -1,1 +1,36 @@
-//! engine
+//! The node as a state machine: [`Engine::handle`] takes one [`Input`] and answers with [`Effect`]s.
+//!
+//! There is no clock, no randomness, no I/O and no runtime in here: time and entropy are arguments, records are
+//! read through a [`types::View`], and everything that must be kept or sent is an effect. A journey is one folder:
+//! [`space`] (charters, tickets, joining), [`sync`] (ops: making, taking in, catching up), [`workspace`] (beads files),
+//! [`peers`] (who is there), [`desk`] (what people ask for).
+
+mod boot;
+mod command;
+mod desk;
+mod effect;
+mod engine;
+mod entropy;
+mod error;
+mod input;
+mod memory;
+mod op;
+mod peers;
+pub mod records;
+mod space;
+mod sync;
+mod txn;
+mod workspace;
+
+pub use boot::{Boot, BootError};
+pub use command::{BeadChange, Choice, Command, FieldValue, SpaceRef};
+pub use effect::{Effect, NetEffect, Verdict, WorkspaceEffect};
+pub use engine::Engine;
+pub use entropy::Entropy;
+pub use error::ApiError;
+pub use input::{
+    ApplyResult, AskId, CallId, FileLine, FileSnapshot, Generation, Input, NetInput, WorkspaceId, WorkspaceInput,
+};
+pub use memory::Memory;
+pub use op::{OP_VERSION, Op, OpError};
+pub use sync::{ServePlan, serve_page};

@@ -1,1 +1,157 @@
-//! store
+//! The node's records on disk: one RocksDB column family per [`types::Table`], bytes in and bytes out.
+//!
+//! Every handled input is one [`Store::write`]: atomic, in the write-ahead log, visible at once, not yet synced.
+//! [`Store::sync`] makes everything written so far durable; nothing is answered before it. Key layouts and value
+//! formats belong to the engine.
+
+mod error;
+mod lock;
+mod options;
+
+pub use error::StoreError;
+pub use lock::HomeLock;
+pub use options::Options;
+
+use rocksdb::{ColumnFamilyDescriptor, DB, IteratorMode, WriteBatch};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+use types::{Each, Put, Table, View, ViewError};
+
+/// File beside the database that holds the layout's version as decimal text.
+const FORMAT_FILE: &str = "FORMAT";
+
+/// An open store. Dropping it closes it; what was written but not synced survives the process, not a power cut.
+pub struct Store {
+    db: DB,
+    path: PathBuf,
+    /// Why the store refuses writes, once one has failed.
+    failed: OnceLock<String>,
+    fail_after: Option<AtomicU64>,
+    writing: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the store in a directory, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: another format, another opener, or what RocksDB says.
+    pub fn open(path: &Path, options: &Options) -> Result<Store, StoreError> {
+        std::fs::create_dir_all(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
+        check_format(path)?;
+        let db_path = path.join("db");
+        let db_options = options.db();
+        let mut names: Vec<String> = Table::ALL.iter().map(|t| t.name().to_owned()).collect();
+        // Column families of other versions are opened and kept as they are.
+        let known = DB::list_cf(&db_options, &db_path).unwrap_or_default();
+        names.extend(known.into_iter().filter(|n| n != "default" && Table::ALL.iter().all(|t| t.name() != n)));
+        let cache = options.cache();
+        let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.family(&cache)));
+        let db =
+            DB::open_cf_descriptors(&db_options, &db_path, families).map_err(|e| StoreError::open(&db_path, &e))?;
+        Ok(Store {
+            db,
+            path: path.to_owned(),
+            failed: OnceLock::new(),
+            fail_after: options.fail_after_writes.map(AtomicU64::new),
+            writing: Mutex::new(()),
+        })
+    }
+
+    /// Writes one input's changes, all or none. They are visible at once and durable after [`Store::sync`].
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and [`StoreError::ReadOnly`] ever after.
+    pub fn write(&self, puts: &[Put]) -> Result<(), StoreError> {
+        self.writable()?;
+        let mut batch = WriteBatch::default();
+        for put in puts {
+            let family = self.family(put.table)?;
+            match &put.value {
+                Some(value) => batch.put_cf(family, &put.key, value),
+                None => batch.delete_cf(family, &put.key),
+            }
+        }
+        let _turn = self.writing.lock();
+        if let Some(left) = &self.fail_after
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_err()
+        {
+            return Err(self.give_up("the disk is full (injected)".to_owned()));
+        }
+        self.db.write(batch).map_err(|e| self.give_up(e.into_string()))
+    }
+
+    /// Makes everything written so far durable: one fsync of the write-ahead log.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and [`StoreError::ReadOnly`] ever after.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.writable()?;
+        self.db.flush_wal(true).map_err(|e| self.give_up(e.into_string()))
+    }
+
+    fn writable(&self) -> Result<(), StoreError> {
+        match self.failed.get() {
+            None => Ok(()),
+            Some(reason) => Err(StoreError::ReadOnly { reason: reason.clone() }),
+        }
+    }
+
+    /// The first failure is kept: after it nobody knows what of the log is on disk, so nothing more is written.
+    fn give_up(&self, reason: String) -> StoreError {
+        let _ = self.failed.set(reason.clone());
+        StoreError::Write { path: self.path.clone(), reason }
+    }
+
+    fn family(&self, table: Table) -> Result<&rocksdb::ColumnFamily, StoreError> {
+        self.db.cf_handle(table.name()).ok_or(StoreError::Family { table })
+    }
+
+    /// Bytes on disk: tables and write-ahead log.
+    pub fn size_bytes(&self) -> u64 {
+        let files = std::fs::read_dir(self.path.join("db")).into_iter().flatten();
+        files.filter_map(|f| f.ok()?.metadata().ok()).map(|m| m.len()).sum()
+    }
+}
+
+impl View for Store {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, ViewError> {
+        let failed = |reason: String| ViewError { table, reason };
+        let family = self.family(table).map_err(|e| failed(e.to_string()))?;
+        self.db.get_cf(family, key).map_err(|e| failed(e.into_string()))
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], each: &mut Each<'_>) -> Result<(), ViewError> {
+        let failed = |reason: String| ViewError { table, reason };
+        let family = self.family(table).map_err(|e| failed(e.to_string()))?;
+        let start = prefix.max(from);
+        let mode = IteratorMode::From(start, rocksdb::Direction::Forward);
+        for entry in self.db.iterator_cf(family, mode) {
+            let (key, value) = entry.map_err(|e| failed(e.into_string()))?;
+            if !key.starts_with(prefix) || each(&key, &value) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a store that a newer program made; notes the version in a new one.
+fn check_format(path: &Path) -> Result<(), StoreError> {
+    let file = path.join(FORMAT_FILE);
+    let io = |source| StoreError::Io { path: file.clone(), source };
+    let ours = proto::names::STORE_VERSION;
+    match std::fs::read_to_string(&file) {
+        Ok(text) => match text.trim().parse::<u32>() {
+            Ok(found) if found > ours => Err(StoreError::NewerFormat { found, ours }),
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::UnknownFormat { path: file }),
+        },
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => std::fs::write(&file, format!("{ours}\n")).map_err(io),
+        Err(e) => Err(io(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

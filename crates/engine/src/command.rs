@@ -1,0 +1,293 @@
+//! What people and programs on this machine may ask of the node: the methods of the local API.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Which space a command is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpaceRef {
+    /// A space's name or id; given with `--space`.
+    pub space: Option<String>,
+    /// The caller's directory: an attached workspace implies its space.
+    pub cwd: Option<String>,
+}
+
+/// A field's new value in `beads set`: JSON, or `null` to clear it.
+pub type FieldValue = serde_json::Value;
+
+/// Changes to one bead.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BeadChange {
+    /// Fields to set; `null` clears.
+    pub fields: BTreeMap<String, FieldValue>,
+    /// Labels to add.
+    pub add_labels: Vec<String>,
+    /// Labels to remove.
+    pub remove_labels: Vec<String>,
+    /// Dependencies to add or retype: target, type.
+    pub add_deps: Vec<(String, String)>,
+    /// Dependencies to remove: targets.
+    pub remove_deps: Vec<String>,
+    /// Comments to add.
+    pub comments: Vec<String>,
+}
+
+/// Which of several live values a resolution keeps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// The one that is shown.
+    Shown,
+    /// The nth of the list that `beads conflicts` prints, from 1.
+    Nth(usize),
+    /// A new value.
+    Value(FieldValue),
+}
+
+/// A method of the local API with its parameters: `{"method": "beads.set", "params": {…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params")]
+pub enum Command {
+    /// The node, its peers and its spaces.
+    #[serde(rename = "status")]
+    Status {},
+    /// A new space owned by this machine's owner key.
+    #[serde(rename = "space.new")]
+    SpaceNew {
+        /// Its name: letters, digits, `.`, `_`, `-`.
+        name: String,
+        /// Readable by anyone who gets the events; otherwise sealed.
+        #[serde(default)]
+        public: bool,
+    },
+    /// All spaces.
+    #[serde(rename = "space.ls")]
+    SpaceLs {},
+    /// One space: members, workspaces, waiting ops, open questions.
+    #[serde(rename = "space.show")]
+    SpaceShow {
+        /// Which.
+        #[serde(default)]
+        at: SpaceRef,
+    },
+    /// Couples a directory's beads file with a space.
+    #[serde(rename = "space.attach")]
+    SpaceAttach {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// The directory, absolute.
+        dir: String,
+        /// Blob ids (hex) that the file had in its git history.
+        #[serde(default)]
+        generations: Vec<String>,
+        /// Hashes of earlier values per bead id and unit, from the file's git history.
+        #[serde(default)]
+        ancestors: BTreeMap<String, BTreeMap<String, Vec<u64>>>,
+    },
+    /// Ends the coupling; the file stays as it is.
+    #[serde(rename = "space.detach")]
+    SpaceDetach {
+        /// The directory, absolute.
+        dir: String,
+    },
+    /// Answers the question about many lines that vanished from a file at once.
+    #[serde(rename = "space.deletes")]
+    SpaceDeletes {
+        /// The directory, absolute.
+        dir: String,
+        /// `true`: delete the beads; `false`: write the lines again.
+        accept: bool,
+    },
+    /// A ticket for one more machine.
+    #[serde(rename = "invite")]
+    Invite {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// `maintainer`, `writer` or `reader`.
+        #[serde(default)]
+        role: Option<String>,
+        /// Seconds until it expires; an hour by default.
+        #[serde(default)]
+        ttl_s: Option<u64>,
+    },
+    /// Uses a ticket. Answered when the space is here and first caught up.
+    #[serde(rename = "join")]
+    Join {
+        /// `tmesh1…`.
+        ticket: String,
+    },
+    /// Takes in lines of a beads file as a baseline.
+    #[serde(rename = "beads.import")]
+    Import {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Number of the first line.
+        first_line: u64,
+        /// The lines.
+        lines: Vec<String>,
+        /// As in `space.attach`.
+        #[serde(default)]
+        ancestors: BTreeMap<String, BTreeMap<String, Vec<u64>>>,
+    },
+    /// Shown values as JSONL lines sorted by id.
+    #[serde(rename = "beads.export")]
+    Export {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+    },
+    /// A list of beads.
+    #[serde(rename = "beads.ls")]
+    Ls {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Only these statuses; all but `closed` and `tombstone` when empty and not `all`.
+        #[serde(default)]
+        status: Vec<String>,
+        /// Closed ones and tombstones too.
+        #[serde(default)]
+        all: bool,
+        /// At most this many; 0 = no limit.
+        #[serde(default)]
+        limit: usize,
+    },
+    /// One bead with its live values and conflicts.
+    #[serde(rename = "beads.show")]
+    Show {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
+    },
+    /// Beads that can be worked on now.
+    #[serde(rename = "beads.ready")]
+    Ready {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// At most this many; 0 = 100.
+        #[serde(default)]
+        limit: usize,
+    },
+    /// Changes a bead.
+    #[serde(rename = "beads.set")]
+    Set {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
+        /// What to change.
+        change: BeadChange,
+    },
+    /// A new bead.
+    #[serde(rename = "beads.add")]
+    Add {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its title, 1–500 bytes.
+        title: String,
+        /// An id of the caller's; otherwise made as bd makes ids.
+        #[serde(default)]
+        id: Option<String>,
+        /// Prefix for a made id; otherwise that of the space's other beads.
+        #[serde(default)]
+        prefix: Option<String>,
+        /// Everything else.
+        #[serde(default)]
+        change: BeadChange,
+    },
+    /// Closes beads.
+    #[serde(rename = "beads.close")]
+    Close {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Their shown ids.
+        ids: Vec<String>,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// Deletes beads.
+    #[serde(rename = "beads.delete")]
+    Delete {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Their shown ids.
+        ids: Vec<String>,
+    },
+    /// Units with several live values.
+    #[serde(rename = "beads.conflicts")]
+    Conflicts {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Only those among imported baselines (`true`), only those among edits (`false`), or both.
+        #[serde(default)]
+        baseline: Option<bool>,
+        /// Only of this bead.
+        #[serde(default)]
+        id: Option<String>,
+    },
+    /// Ends conflicts.
+    #[serde(rename = "beads.resolve")]
+    Resolve {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// The bead; `None` = every conflict that `baseline` selects, keeping what is shown.
+        #[serde(default)]
+        id: Option<String>,
+        /// The unit; `None` = all conflicts of the bead.
+        #[serde(default)]
+        unit: Option<String>,
+        /// What to keep.
+        choice: Choice,
+        /// With no id: only conflicts among baselines.
+        #[serde(default)]
+        baseline: bool,
+    },
+    /// Two births under one id are one bead.
+    #[serde(rename = "beads.same")]
+    Same {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// One shown id.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// Two births under one id are two beads.
+    #[serde(rename = "beads.split")]
+    Split {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// The bead's shown id.
+        id: String,
+    },
+    /// The ops that changed a bead, newest first.
+    #[serde(rename = "beads.log")]
+    Log {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id; `None` = all beads.
+        #[serde(default)]
+        id: Option<String>,
+        /// At most this many; 0 = 100.
+        #[serde(default)]
+        limit: usize,
+    },
+}

@@ -1,0 +1,144 @@
+//! What a node does. The shell carries effects out in order; nothing after a [`Effect::Persist`] happens before
+//! what it holds is on disk.
+
+use crate::input::{AskId, CallId, WorkspaceId};
+use crate::{ApiError, ServePlan};
+use types::{PeerId, Put};
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Keep these records, all or none.
+    Persist(Vec<Put>),
+    /// Answer a caller of the local API.
+    Reply {
+        /// Which call.
+        call: CallId,
+        /// A JSON document, or a typed error.
+        result: Result<serde_json::Value, ApiError>,
+    },
+    /// Tell a caller of the local API how far things are.
+    Progress {
+        /// Which call.
+        call: CallId,
+        /// A JSON document.
+        progress: serde_json::Value,
+    },
+    /// Something on the network.
+    Net(NetEffect),
+    /// Something in a workspace directory.
+    Workspace(WorkspaceEffect),
+    /// Something that an operator should see; also counted.
+    Warn {
+        /// Stable name, e.g. `fork`, `rejected_op`.
+        code: &'static str,
+        /// For people.
+        message: String,
+    },
+}
+
+/// Whether a gossip message is passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Valid: pass it on.
+    Accept,
+    /// Not for us to judge: do not pass it on, do not blame the sender.
+    Ignore,
+    /// Proven invalid: the sender is to blame.
+    Reject,
+}
+
+/// Something on the network.
+#[derive(Debug)]
+pub enum NetEffect {
+    /// Take part in a topic.
+    Subscribe(String),
+    /// Leave a topic.
+    Unsubscribe(String),
+    /// Send to a topic. Loss is normal: catching up stands behind it.
+    Publish {
+        /// The topic.
+        topic: String,
+        /// The payload, at most `GOSSIP_BYTES_MAX`.
+        data: Vec<u8>,
+    },
+    /// The verdict over a gossip message.
+    Verdict {
+        /// Which message.
+        message: u64,
+        /// What becomes of it.
+        verdict: Verdict,
+    },
+    /// Connect to a peer.
+    Dial {
+        /// Whom.
+        peer: PeerId,
+        /// Where to try.
+        addrs: Vec<String>,
+    },
+    /// Close all connections to a peer.
+    Disconnect(PeerId),
+    /// Keep (or no longer keep) the connection to a peer when it is idle.
+    Keep(PeerId, bool),
+    /// Ask a peer (`wire::Request`).
+    Ask {
+        /// Whom.
+        peer: PeerId,
+        /// Comes back with the answer.
+        ask: AskId,
+        /// The question.
+        body: Vec<u8>,
+    },
+    /// Answer a peer (`wire::Response`).
+    Answer {
+        /// Which question.
+        inbound: u64,
+        /// The answer.
+        body: Vec<u8>,
+    },
+    /// Open a pull stream (`wire::PullRequest`).
+    Pull {
+        /// To whom.
+        peer: PeerId,
+        /// Comes back with every page.
+        ask: AskId,
+        /// The request.
+        body: Vec<u8>,
+    },
+    /// Serve a pull stream from the store, page by page ([`crate::serve_page`]).
+    Serve {
+        /// Which stream.
+        stream: u64,
+        /// What the peer may have.
+        plan: ServePlan,
+    },
+}
+
+/// Something in a workspace directory.
+#[derive(Debug)]
+pub enum WorkspaceEffect {
+    /// Begin (or go on) to watch a directory's beads file.
+    Open {
+        /// Its number.
+        workspace: WorkspaceId,
+        /// The directory.
+        dir: String,
+    },
+    /// Stop watching.
+    Close(WorkspaceId),
+    /// Prepare a new version of the file; answered by `Prepared` (or `Applied` with an error).
+    Prepare {
+        /// Which workspace.
+        workspace: WorkspaceId,
+        /// The generation that the new version builds on.
+        base: crate::input::Generation,
+        /// Ids and their new lines; `None` removes the line.
+        lines: Vec<(String, Option<String>)>,
+    },
+    /// Make the prepared version visible; answered by `Applied`.
+    Commit(WorkspaceId),
+    /// Forget the prepared version.
+    Abort(WorkspaceId),
+    /// Report every line again as a first snapshot.
+    Rescan(WorkspaceId),
+}

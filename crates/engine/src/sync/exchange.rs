@@ -1,0 +1,300 @@
+//! Catching up: heads are compared, missing ranges pulled, one pull per space at a time.
+
+use super::heads::{self, RemoteTip};
+use super::{ServePlan, Taken};
+use crate::effect::NetEffect;
+use crate::engine::{Asked, Cx, Engine};
+use crate::entropy::draw;
+use crate::input::AskId;
+use crate::records;
+use crate::space::Pull;
+use proto::{limits, wire};
+use std::collections::BTreeSet;
+use types::{EventId, PeerId, SpaceId, Table, UnixMs, ViewError};
+
+/// A heads exchange with some peer happens at least this often, plus up to half as much again.
+const EXCHANGE_EVERY_MS: u64 = 10_000;
+
+/// A peer is asked for its heads at most this often, whatever gossip says.
+const ASK_GAP_MS: u64 = 100;
+
+impl Engine {
+    /// What we hold of a space.
+    pub(crate) fn heads(&self, cx: &Cx<'_>, space_id: SpaceId) -> Result<Option<wire::Heads>, ViewError> {
+        let Some(space) = self.spaces.get(&space_id) else { return Ok(None) };
+        let totals = cx.txn.totals(&space_id)?;
+        Ok(Some(wire::Heads {
+            h: space.h.clone(),
+            tips: heads::wire_tips(&space.ends),
+            charter: space.charter.head().0.to_vec(),
+            digest: totals.digest.to_vec(),
+            state_digest: totals.state_digest.to_vec(),
+        }))
+    }
+
+    /// Compares heads with one peer, unless that is under way or was a moment ago.
+    pub(crate) fn ask_heads(&mut self, cx: &mut Cx<'_>, peer: PeerId, space_id: SpaceId) -> Result<(), ViewError> {
+        if self.asks.values().any(|a| *a == Asked::Heads(peer, space_id)) {
+            if let Some(space) = self.spaces.get_mut(&space_id) {
+                space.ask_again.insert(peer);
+            }
+            return Ok(());
+        }
+        let soon = self.spaces.get(&space_id).and_then(|s| s.asked_at.get(&peer));
+        if soon.is_some_and(|at| cx.now.since_ms(*at) < ASK_GAP_MS) {
+            if let Some(space) = self.spaces.get_mut(&space_id) {
+                space.ask_again.insert(peer);
+            }
+            return Ok(());
+        }
+        let Some(heads) = self.heads(cx, space_id)? else { return Ok(()) };
+        if let Some(space) = self.spaces.get_mut(&space_id) {
+            space.asked_at.insert(peer, cx.now);
+            space.ask_again.remove(&peer);
+        }
+        let request = wire::Request { body: Some(wire::request::Body::Heads(heads)) };
+        self.ask(cx, Asked::Heads(peer, space_id), &request);
+        Ok(())
+    }
+
+    /// Tells every connected member but one what we hold, so that they fetch what they lack.
+    pub(crate) fn push_heads(&mut self, space_id: SpaceId, except: Option<PeerId>) {
+        for peer in self.present(&space_id) {
+            if Some(peer) != except
+                && let Some(space) = self.spaces.get_mut(&space_id)
+            {
+                space.ask_again.insert(peer);
+            }
+        }
+    }
+
+    /// Members of a space that are connected and have said who they are.
+    pub(crate) fn present(&self, space_id: &SpaceId) -> Vec<PeerId> {
+        let Some(space) = self.spaces.get(space_id) else { return Vec::new() };
+        self.peers.greeted().filter(|(_, npub)| space.charter.may_read(npub)).map(|(peer, _)| peer).collect()
+    }
+
+    pub(crate) fn tick_sync(&mut self, cx: &mut Cx<'_>) -> Result<(), ViewError> {
+        let ids: Vec<_> = self.spaces.keys().copied().collect();
+        for space_id in ids {
+            let due: Vec<PeerId> = match self.spaces.get(&space_id) {
+                Some(space) => space.ask_again.iter().copied().collect(),
+                None => continue,
+            };
+            for peer in due {
+                if self.peers.is_greeted(&peer) {
+                    self.ask_heads(cx, peer, space_id)?;
+                } else if let Some(space) = self.spaces.get_mut(&space_id) {
+                    space.ask_again.remove(&peer);
+                }
+            }
+            if self.read_only.is_some() {
+                continue;
+            }
+            if self.spaces.get(&space_id).is_some_and(|s| s.waiting > 0 || !s.blocked.is_empty()) {
+                self.retry_waiting(cx, space_id)?;
+            }
+            self.exchange_when_due(cx, space_id)?;
+            self.pump_pull(cx, space_id)?;
+        }
+        Ok(())
+    }
+
+    fn exchange_when_due(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
+        let jitter = u64::from(u16::from_be_bytes(draw(cx.entropy))) * (EXCHANGE_EVERY_MS / 2) / 65_536;
+        let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
+        if cx.now < space.exchange_at {
+            return Ok(());
+        }
+        space.exchange_at = cx.now.plus_ms(EXCHANGE_EVERY_MS + jitter);
+        let present = self.present(&space_id);
+        if present.is_empty() {
+            return Ok(());
+        }
+        let at = u32::from_be_bytes(draw(cx.entropy)) as usize % present.len();
+        self.ask_heads(cx, present[at], space_id)
+    }
+
+    /// A peer told what it holds.
+    pub(crate) fn learn_heads(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerId,
+        space_id: SpaceId,
+        told: &wire::Heads,
+    ) -> Result<(), ViewError> {
+        let tips = heads::remote_tips(told);
+        self.watch_own_chain(cx, space_id, &tips)?;
+        let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
+        space.peer_heads.insert(peer, tips);
+        let unknown = EventId::from_slice(&told.charter).is_ok_and(|id| !space.charter.knows(&id));
+        if unknown {
+            let h = space.h.clone();
+            let request = wire::Request { body: Some(wire::request::Body::Charter(wire::CharterQuery { h })) };
+            self.ask(cx, Asked::Charter(peer, space_id), &request);
+        }
+        self.pump_pull(cx, space_id)
+    }
+
+    /// Somebody holds ops of our own number that we do not: this store is older than it was (a restored backup).
+    fn watch_own_chain(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, tips: &[RemoteTip]) -> Result<(), ViewError> {
+        let mine = self.writer();
+        for tip in tips.iter().filter(|t| t.writer == mine) {
+            if !cx.txn.any(Table::Ops, &records::op::key(&space_id, &mine, tip.seq, &tip.id))? {
+                self.new_incarnation(cx, "a peer knows later ops of this host than its own store");
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a pull when something is missing and none is under way.
+    pub(crate) fn pump_pull(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
+        let Some(space) = self.spaces.get(&space_id) else { return Ok(()) };
+        if space.pull.is_some() || self.read_only.is_some() {
+            return Ok(());
+        }
+        let candidates: Vec<PeerId> = space.peer_heads.keys().copied().collect();
+        for peer in candidates {
+            let ranges = self.missing_from(cx, space_id, &peer);
+            let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
+            if ranges.is_empty() || !self.peers.is_greeted(&peer) {
+                space.peer_heads.remove(&peer);
+                continue;
+            }
+            let body = proto::encode(&wire::PullRequest { h: space.h.clone(), ranges });
+            let ask = self.next_ask;
+            self.next_ask += 1;
+            space.pull = Some(Pull { ask, peer, applied: 0, gaps: BTreeSet::new() });
+            self.asks.insert(ask, Asked::Pull(peer, space_id));
+            cx.net(NetEffect::Pull { peer, ask, body });
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    fn missing_from(&self, cx: &Cx<'_>, space_id: SpaceId, peer: &PeerId) -> Vec<wire::Range> {
+        let Some(space) = self.spaces.get(&space_id) else { return Vec::new() };
+        let Some(theirs) = space.peer_heads.get(peer) else { return Vec::new() };
+        let has = |tip: &RemoteTip| {
+            space.blocked.contains_key(&tip.writer)
+                || space.refused.contains(&tip.id)
+                || space.ends.get(&tip.writer).is_some_and(|e| e.contains(tip.seq, &tip.id))
+                || cx.txn.any(Table::Ops, &records::op::key(&space_id, &tip.writer, tip.seq, &tip.id)).unwrap_or(false)
+        };
+        heads::missing(&space.ends, theirs, &has, &|w| space.back.get(w).copied().unwrap_or(0))
+    }
+
+    /// A peer wants ops.
+    pub(crate) fn pull_asked(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: PeerId,
+        stream: u64,
+        body: &[u8],
+    ) -> Result<(), ViewError> {
+        let plan = match proto::decode::<wire::PullRequest>(body, limits::FRAME_BYTES_MAX) {
+            Err(_) => ServePlan::refuse("malformed", "not a pull request"),
+            Ok(request) => match self.reader_of(&peer, &request.h) {
+                Some(space_id) => ServePlan::ranges(space_id, &request.ranges),
+                None => {
+                    self.count("pull_refused");
+                    ServePlan::refuse("not_a_member", "not a member of this space")
+                }
+            },
+        };
+        cx.net(NetEffect::Serve { stream, plan });
+        Ok(())
+    }
+
+    /// The space behind an `h` tag, if this greeted peer may read it.
+    pub(crate) fn reader_of(&self, peer: &PeerId, h: &str) -> Option<SpaceId> {
+        let npub = self.peers.npub(peer)?;
+        let space_id = *self.by_h.get(h)?;
+        self.spaces.get(&space_id)?.charter.may_read(&npub).then_some(space_id)
+    }
+
+    /// One page of a pull of ours.
+    pub(crate) fn page(&mut self, cx: &mut Cx<'_>, ask: AskId, body: &[u8]) -> Result<(), ViewError> {
+        let Some(Asked::Pull(_, space_id)) = self.asks.get(&ask).cloned() else { return Ok(()) };
+        let Ok(page) = proto::decode::<wire::PullPage>(body, limits::FRAME_BYTES_MAX) else {
+            self.count("malformed_page");
+            return Ok(());
+        };
+        if page.refusal.is_some() {
+            self.count("pull_was_refused");
+            return Ok(());
+        }
+        for event in &page.events {
+            let taken = self.take_in(cx, space_id, event)?;
+            let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
+            let Some(pull) = space.pull.as_mut().filter(|p| p.ask == ask) else { return Ok(()) };
+            match taken {
+                Taken::Applied => pull.applied += 1,
+                Taken::Gap(writer) => {
+                    pull.gaps.insert(writer);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A pull of ours is over: go on with what is still missing, from whoever has it.
+    pub(crate) fn pull_ended(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ask: AskId,
+        result: Result<(), String>,
+    ) -> Result<(), ViewError> {
+        let Some(Asked::Pull(peer, space_id)) = self.asks.remove(&ask) else { return Ok(()) };
+        let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
+        let Some(pull) = space.pull.take_if(|p| p.ask == ask) else { return Ok(()) };
+        if result.is_err() {
+            self.count("pull_failed");
+        }
+        let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
+        space.back.retain(|writer, _| pull.gaps.contains(writer));
+        let top = space.peer_heads.get(&peer).and_then(|tips| tips.iter().map(|t| t.seq).max()).unwrap_or(0);
+        let mut exhausted = true;
+        for writer in &pull.gaps {
+            let back = space.back.entry(*writer).or_insert(0);
+            exhausted &= *back > top;
+            *back = (*back * 2).max(1);
+        }
+        if pull.applied == 0 && exhausted {
+            // Nothing came of it: what this peer told is not asked for again until it tells anew.
+            space.peer_heads.remove(&peer);
+        }
+        if pull.applied > 0 && !self.gossip {
+            self.push_heads(space_id, Some(peer));
+        }
+        self.pump_pull(cx, space_id)?;
+        self.caught_up(cx, space_id)
+    }
+
+    /// Forgets questions to a peer that is gone.
+    pub(crate) fn forget_asks(&mut self, cx: &mut Cx<'_>, peer: PeerId) -> Result<(), ViewError> {
+        self.asks.retain(|_, asked| {
+            !matches!(asked,
+            Asked::Hello(p) | Asked::Heads(p, _) | Asked::Charter(p, _) | Asked::Hosts(p, _) if *p == peer)
+        });
+        let ids: Vec<_> = self.spaces.keys().copied().collect();
+        for space_id in ids {
+            let Some(space) = self.spaces.get_mut(&space_id) else { continue };
+            space.peer_heads.remove(&peer);
+            space.asked_at.remove(&peer);
+            space.ask_again.remove(&peer);
+            if let Some(pull) = space.pull.take_if(|p| p.peer == peer) {
+                self.asks.remove(&pull.ask);
+                self.pump_pull(cx, space_id)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When the first exchange of a freshly loaded space is due.
+pub(crate) fn first_exchange(now: UnixMs) -> UnixMs {
+    now.plus_ms(EXCHANGE_EVERY_MS)
+}

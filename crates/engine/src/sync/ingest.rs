@@ -1,0 +1,189 @@
+//! Taking in events: verified against their author, the author against the charter, then applied.
+
+use crate::engine::{Cx, Engine};
+use crate::op::{Op, OpError};
+use crate::records::{self, tips, waiting};
+use beads::Stamp;
+use identity::{Event, kinds};
+use proto::limits;
+use serde_json::json;
+use types::{Dot, EventId, SpaceId, Table, ViewError, Writer};
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// New and applied.
+    Applied,
+    /// Held already.
+    Known,
+    /// Valid so far, but its predecessor is missing.
+    Gap(Writer),
+    /// It names a charter version that is not held.
+    NeedCharter,
+    /// Stamped too far ahead; kept aside until then.
+    Waits(Writer),
+    /// Invalid; the code says why.
+    Rejected(&'static str),
+}
+
+impl Engine {
+    /// Takes in one event of a space, whoever handed it over.
+    pub(crate) fn take_in(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, bytes: &[u8]) -> Result<Taken, ViewError> {
+        let event = match Event::verify(bytes) {
+            Ok(event) => event,
+            Err(err) => return Ok(self.rejected(err.code())),
+        };
+        let taken = match event.kind() {
+            kinds::BEAD_OP => self.take_op(cx, space_id, &event, bytes)?,
+            kinds::CHARTER => self.take_charter(cx, space_id, &event)?,
+            _ => Taken::Rejected("unknown_kind"),
+        };
+        if let Taken::Rejected(code) = taken {
+            self.rejected(code);
+        }
+        Ok(taken)
+    }
+
+    pub(crate) fn rejected(&mut self, code: &'static str) -> Taken {
+        self.count(code);
+        Taken::Rejected(code)
+    }
+
+    fn take_op(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, event: &Event, bytes: &[u8]) -> Result<Taken, ViewError> {
+        let Some(space) = self.spaces.get(&space_id) else { return Ok(Taken::Rejected("unknown_space")) };
+        if !space.charter.ever_member(&event.pubkey()) {
+            return Ok(Taken::Rejected("unknown_author"));
+        }
+        let body = match space.open(event) {
+            Ok(body) => body,
+            Err(code) => return Ok(Taken::Rejected(code)),
+        };
+        let op = match Op::decode(event.pubkey(), &body) {
+            Ok(op) => op,
+            Err(OpError::Newer(_)) => return Ok(Taken::Rejected("newer_op_version")),
+            Err(_) => return Ok(Taken::Rejected("malformed_op")),
+        };
+        let id = event.id();
+        if cx.txn.any(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq, &id))? {
+            return Ok(Taken::Known);
+        }
+        if !space.charter.knows(&op.charter) {
+            return Ok(Taken::NeedCharter);
+        }
+        if let Err(refused) = space.charter.check_op(&op.writer, op.seq, &id, &op.charter) {
+            return Ok(Taken::Rejected(refused.code()));
+        }
+        if op.hlc.check(cx.now).is_err() {
+            self.park(cx, space_id, &op, id, bytes)?;
+            return Ok(Taken::Waits(op.writer));
+        }
+        if let Some(prev) = &op.prev
+            && !cx.txn.any(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq - 1, prev))?
+        {
+            return Ok(Taken::Gap(op.writer));
+        }
+        self.clock.observe(op.hlc, cx.now);
+        self.apply_op(cx, space_id, &op, id, bytes.to_vec())?;
+        Ok(Taken::Applied)
+    }
+
+    /// Keeps an op and folds its writes. The op is valid and its predecessor is held.
+    pub(crate) fn apply_op(
+        &mut self,
+        cx: &mut Cx<'_>,
+        space_id: SpaceId,
+        op: &Op,
+        id: EventId,
+        json: Vec<u8>,
+    ) -> Result<(), ViewError> {
+        cx.txn.put(Table::Ops, records::op::key(&space_id, &op.writer, op.seq, &id), json);
+        let tips_key = tips::key(&space_id, &op.writer);
+        let mut ends: tips::Tips = cx.txn.record(Table::Tips, &tips_key)?.unwrap_or_default();
+        if ends.advance(op.seq, &id, op.prev.as_ref()) {
+            self.forked(cx, space_id, op, id);
+        }
+        cx.txn.put_record(Table::Tips, tips_key, &ends);
+        if let Some(space) = self.spaces.get_mut(&space_id) {
+            space.ends.insert(op.writer, ends);
+        }
+        let stamp = Stamp { dot: Dot::new(op.writer, op.seq, &id), hlc: op.hlc };
+        for write in &op.writes {
+            let applied = cx.txn.change_bead(&space_id, &write.id, |state, txn| {
+                state.apply(&stamp, write, &|dot| *dot != stamp.dot && txn.has_dot(&space_id, dot))
+            })?;
+            if applied.is_err() {
+                // The same on every host: the op counts, this write has no effect.
+                self.count("write_without_effect");
+            }
+        }
+        cx.txn.count_op(&space_id)
+    }
+
+    fn forked(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, op: &Op, id: EventId) {
+        self.count("fork");
+        let what = format!("{} wrote op {} twice (now {})", op.writer.host.fmt_short(), op.seq, id.fmt_short());
+        let key = records::op::key(&space_id, &op.writer, op.seq, &id);
+        let proof = json!({"kind": "fork", "space": space_id, "host": op.writer.host,
+            "incarnation": op.writer.incarnation, "seq": op.seq, "id": id, "seen_ms": cx.now.0});
+        cx.txn.put(Table::Evidence, key, proof.to_string().into_bytes());
+        cx.warn("fork", what);
+        if op.writer == self.writer() {
+            self.new_incarnation(cx, "another copy of this home writes too");
+        }
+    }
+
+    fn park(
+        &mut self,
+        cx: &mut Cx<'_>,
+        space_id: SpaceId,
+        op: &Op,
+        id: EventId,
+        bytes: &[u8],
+    ) -> Result<(), ViewError> {
+        let key = waiting::key(&space_id, &id);
+        let until_ms = op.hlc.ms().0.saturating_sub(types::MAX_AHEAD_MS);
+        let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
+        let until = space.blocked.entry(op.writer).or_insert(until_ms);
+        *until = (*until).min(until_ms);
+        if space.waiting < limits::WAITING_MAX && !cx.txn.any(Table::Waiting, &key)? {
+            space.waiting += 1;
+            cx.txn.put_record(Table::Waiting, key, &waiting::WaitingRecord { until_ms, event: bytes.to_vec() });
+        }
+        self.count("op_from_the_future");
+        Ok(())
+    }
+
+    /// Ops whose time has come are taken in; the rest goes on waiting.
+    pub(crate) fn retry_waiting(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
+        let due: Vec<_> = cx
+            .txn
+            .collect(Table::Waiting, &space_id.0)?
+            .into_iter()
+            .filter_map(|(key, value)| {
+                let record: waiting::WaitingRecord = records::unpack(Table::Waiting, &value).ok()?;
+                (record.until_ms <= cx.now.0).then_some((key, record.event))
+            })
+            .collect();
+        for (key, event) in due {
+            cx.txn.delete(Table::Waiting, key);
+            if let Some(space) = self.spaces.get_mut(&space_id) {
+                space.waiting = space.waiting.saturating_sub(1);
+            }
+            self.take_in(cx, space_id, &event)?;
+        }
+        if let Some(space) = self.spaces.get_mut(&space_id) {
+            space.blocked.retain(|_, until| *until > cx.now.0);
+        }
+        Ok(())
+    }
+
+    /// This host goes on under a new number: its chain is no longer only its own.
+    pub(crate) fn new_incarnation(&mut self, cx: &mut Cx<'_>, why: &str) {
+        let number = u64::from_be_bytes(crate::entropy::draw(cx.entropy));
+        let record = records::meta::Incarnation { number, fingerprint: self.fingerprint };
+        self.incarnation = number;
+        cx.txn.put_record(Table::Meta, records::meta::INCARNATION.to_vec(), &record);
+        self.count("new_incarnation");
+        cx.warn("new_incarnation", format!("writing on under a new incarnation: {why}"));
+    }
+}

@@ -1,0 +1,123 @@
+//! Beads files in directories: what changed in them becomes ops, what changed in the mesh becomes lines.
+//!
+//! A file shows one value of several, so an edit in it is measured against what that line last showed (its shadow)
+//! and replaces only that. The bridge owns bytes; here is the meaning.
+
+mod apply;
+mod attach;
+mod baseline;
+mod snapshot;
+
+use crate::engine::Engine;
+use crate::input::{Generation, WorkspaceId};
+use crate::records::shadow::ShadowRecord;
+use crate::records::workspace::WorkspaceRecord;
+use beads::{Bead, canonical_hash};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use types::{SpaceId, UnixMs};
+
+pub(crate) use baseline::{Ancestors, Imported};
+
+/// How long to leave a directory alone after writing it failed, in milliseconds.
+pub(crate) const RETRY_MS: u64 = 5_000;
+
+/// A coupled directory as it lives in memory.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) id: WorkspaceId,
+    pub(crate) space: SpaceId,
+    pub(crate) record: WorkspaceRecord,
+    /// The generation that the file has, once it was looked at.
+    pub(crate) base: Option<Generation>,
+    /// Ids whose state changed since their lines were last compared.
+    pub(crate) dirty: BTreeSet<String>,
+    /// Lines that must be written even though their shadow is right: the file shows something older.
+    pub(crate) forced: BTreeSet<String>,
+    pub(crate) flight: Option<Flight>,
+    /// Lines that cannot be read: the file is left alone until they are mended.
+    pub(crate) broken: Vec<(u32, String)>,
+    pub(crate) failed: Option<(String, UnixMs)>,
+    /// Values of earlier versions, given when the directory was attached.
+    pub(crate) ancestors: BTreeMap<String, Ancestors>,
+}
+
+/// A new version of the file on its way.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    /// Ids of the states that it takes in, to be compared again when it fails.
+    pub(crate) states: BTreeSet<String>,
+    pub(crate) shadows: Vec<(String, Option<ShadowRecord>)>,
+}
+
+impl Workspace {
+    pub(crate) fn new(id: WorkspaceId, record: WorkspaceRecord) -> Workspace {
+        Workspace {
+            id,
+            space: SpaceId(record.space),
+            record,
+            base: None,
+            dirty: BTreeSet::new(),
+            forced: BTreeSet::new(),
+            flight: None,
+            broken: Vec::new(),
+            failed: None,
+            ancestors: BTreeMap::new(),
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) fn mark_dirty(&mut self, touched: &BTreeSet<(SpaceId, String)>) {
+        for workspace in self.workspaces.values_mut() {
+            let ids = touched.iter().filter(|(space, _)| *space == workspace.space).map(|(_, id)| id.clone());
+            workspace.dirty.extend(ids);
+        }
+    }
+}
+
+/// The id under which a line's state is kept: `id~ab12` shows another birth of `id`.
+pub(crate) fn state_id(line_id: &str) -> &str {
+    match line_id.rsplit_once('~') {
+        Some((id, birth)) if birth.len() == 4 && birth.bytes().all(|b| b.is_ascii_hexdigit()) => id,
+        _ => line_id,
+    }
+}
+
+/// A hash of everything that a line says, whatever its text.
+pub(crate) fn line_hash(bead: &Bead) -> u64 {
+    let mut hash = Sha256::new();
+    for (unit, value) in bead.units() {
+        hash.update(unit.to_string().as_bytes());
+        hash.update([0]);
+        hash.update(canonical_hash(&unit, Some(&value)).to_be_bytes());
+    }
+    let hash = hash.finalize();
+    u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_other_births_belong_to_the_same_state() {
+        assert_eq!(state_id("bd-1~ab12"), "bd-1");
+        assert_eq!(state_id("bd-1"), "bd-1");
+        assert_eq!(state_id("bd-1~xyz"), "bd-1~xyz");
+    }
+
+    #[test]
+    fn equal_values_hash_equally_whatever_their_text() {
+        let bead = |line: &str| match beads::parse_line(line).unwrap() {
+            beads::Parsed::Issue(bead) => bead,
+            other => panic!("{other:?}"),
+        };
+        let a = bead(r#"{"id":"a","title":"t","updated_at":"2026-01-01T10:00:00Z","labels":["x","y"]}"#);
+        let b =
+            bead(r#"{"labels":["y","x"],"updated_at":"2026-01-01T02:00:00-08:00","id":"a","title":"t","notes":""}"#);
+        let c = bead(r#"{"id":"a","title":"u","updated_at":"2026-01-01T10:00:00Z","labels":["x","y"]}"#);
+        assert_eq!(line_hash(&a), line_hash(&b));
+        assert_ne!(line_hash(&a), line_hash(&c));
+    }
+}
