@@ -1,0 +1,204 @@
+//! One task per coupled directory, around the bridge's handle.
+
+use super::inputs::Inputs;
+use bridge::{ApplyError, Event, Generation, Handle as Bridge, Options, Snapshot, Workspace};
+use engine::{ApplyResult, FileLine, FileSnapshot, Input, WorkspaceEffect, WorkspaceId, WorkspaceInput};
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Orders that may wait for a directory's task. The engine has at most one write under way per directory.
+const ORDERS_MAX: usize = 32;
+
+/// How long to wait before a directory that cannot be opened is tried again.
+const REOPEN: Duration = Duration::from_secs(5);
+
+enum Order {
+    Prepare(Generation, Vec<(String, Option<String>)>),
+    Commit,
+    Abort,
+    Rescan,
+}
+
+struct Task {
+    orders: mpsc::Sender<Order>,
+    cancel: CancellationToken,
+}
+
+/// The coupled directories.
+pub(super) struct Workspaces {
+    runtime: Handle,
+    inputs: mpsc::WeakSender<Input>,
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+    tasks: HashMap<WorkspaceId, Task>,
+}
+
+impl Workspaces {
+    pub(super) fn new(runtime: Handle, inputs: &Inputs, tracker: TaskTracker, cancel: CancellationToken) -> Workspaces {
+        // The engine's thread ends when all senders are gone, so it must not hold one itself.
+        Workspaces { runtime, inputs: inputs.downgrade(), tracker, cancel, tasks: HashMap::new() }
+    }
+
+    /// Carries one effect out; never waits.
+    pub(super) fn perform(&mut self, effect: WorkspaceEffect, own: &mut VecDeque<Input>) {
+        let (workspace, order) = match effect {
+            WorkspaceEffect::Open { workspace, dir } => return self.open(workspace, dir),
+            WorkspaceEffect::Close(workspace) => {
+                if let Some(task) = self.tasks.remove(&workspace) {
+                    task.cancel.cancel();
+                }
+                return;
+            }
+            WorkspaceEffect::Prepare { workspace, base, lines } => (workspace, Order::Prepare(base, lines)),
+            WorkspaceEffect::Commit(workspace) => (workspace, Order::Commit),
+            WorkspaceEffect::Abort(workspace) => (workspace, Order::Abort),
+            WorkspaceEffect::Rescan(workspace) => (workspace, Order::Rescan),
+        };
+        let awaited = matches!(order, Order::Prepare(..) | Order::Commit);
+        let sent = self.tasks.get(&workspace).map(|task| task.orders.try_send(order));
+        if !matches!(sent, Some(Ok(()))) && awaited {
+            let result = ApplyResult::Failed("the directory is not open".to_owned());
+            own.push_back(Input::Workspace(WorkspaceInput::Applied { workspace, result }));
+        }
+    }
+
+    fn open(&mut self, workspace: WorkspaceId, dir: String) {
+        let Some(inputs) = self.inputs.upgrade() else { return };
+        let (orders, orders_end) = mpsc::channel(ORDERS_MAX);
+        let cancel = self.cancel.child_token();
+        let task = Task { orders, cancel: cancel.clone() };
+        if let Some(old) = self.tasks.insert(workspace, task) {
+            old.cancel.cancel();
+        }
+        let coupled = Coupled { workspace, dir, inputs };
+        self.tracker.spawn_on(
+            async move {
+                let _ended = cancel.run_until_cancelled(coupled.run(orders_end)).await;
+            },
+            &self.runtime,
+        );
+    }
+}
+
+/// A directory's task.
+struct Coupled {
+    workspace: WorkspaceId,
+    dir: String,
+    inputs: Inputs,
+}
+
+impl Coupled {
+    async fn run(self, mut orders: mpsc::Receiver<Order>) {
+        let mut said = None;
+        loop {
+            match Workspace::open(Path::new(&self.dir), Options::default()) {
+                Ok((bridge, events)) => {
+                    said = None;
+                    self.couple(&bridge, events, &mut orders).await;
+                }
+                Err(err) => {
+                    let reason = err.to_string();
+                    if said.as_ref() != Some(&reason) {
+                        self.tell(WorkspaceInput::Failed { workspace: self.workspace, reason: reason.clone() }).await;
+                        said = Some(reason);
+                    }
+                }
+            }
+            let again = tokio::time::Instant::now() + REOPEN;
+            loop {
+                // What is asked of a directory that cannot be used fails at once.
+                match tokio::time::timeout_at(again, orders.recv()).await {
+                    Ok(Some(Order::Prepare(..) | Order::Commit)) => {
+                        self.applied(ApplyResult::Failed("the directory is not open".to_owned())).await;
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => return,
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// Until the bridge gives up.
+    async fn couple(&self, bridge: &Bridge, mut events: mpsc::Receiver<Event>, orders: &mut mpsc::Receiver<Order>) {
+        let mut prepared = None;
+        loop {
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(Order::Prepare(base, lines)) => match bridge.prepare(base, lines).await {
+                        Ok(ready) => {
+                            let (workspace, generation) = (self.workspace, ready.generation);
+                            prepared = Some(ready);
+                            self.tell(WorkspaceInput::Prepared { workspace, generation }).await;
+                        }
+                        Err(err) => self.applied(failure(&err)).await,
+                    },
+                    Some(Order::Commit) => {
+                        let result = match prepared.take() {
+                            Some(ready) => bridge.commit(ready).await.map(|done| done.generation),
+                            None => Err(ApplyError::Changed),
+                        };
+                        let result = result.map_or_else(|err| failure(&err), ApplyResult::Done);
+                        self.applied(result).await;
+                    }
+                    Some(Order::Abort) => prepared = None,
+                    Some(Order::Rescan) => {
+                        if let Err(err) = bridge.rescan().await {
+                            tracing::warn!(dir = self.dir, %err, "looking again failed");
+                        }
+                    }
+                    None => return,
+                },
+                event = events.recv() => match event {
+                    Some(Event::Snapshot(found)) => {
+                        let snapshot = snapshot(*found);
+                        self.tell(WorkspaceInput::Snapshot { workspace: self.workspace, snapshot }).await;
+                    }
+                    Some(Event::Failed(err)) => {
+                        let failed = WorkspaceInput::Failed { workspace: self.workspace, reason: err.to_string() };
+                        self.tell(failed).await;
+                    }
+                    Some(Event::Rescued(path)) => {
+                        tracing::warn!(path = %path.display(), "a version of the beads file was kept aside");
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn applied(&self, result: ApplyResult) {
+        self.tell(WorkspaceInput::Applied { workspace: self.workspace, result }).await;
+    }
+
+    async fn tell(&self, input: WorkspaceInput) {
+        // The engine ends only after this task is cancelled.
+        let _ended = self.inputs.send(Input::Workspace(input)).await;
+    }
+}
+
+fn failure(err: &ApplyError) -> ApplyResult {
+    match err {
+        ApplyError::Changed => ApplyResult::Changed,
+        ApplyError::Broken { .. } => ApplyResult::Broken(err.to_string()),
+        other => ApplyResult::Failed(other.to_string()),
+    }
+}
+
+fn snapshot(found: Snapshot) -> FileSnapshot {
+    let line = |line: bridge::ChangedLine| FileLine { line_no: line.line_no, text: line.text };
+    FileSnapshot {
+        generation: found.generation,
+        beads_total: u64::from(found.beads_total),
+        changed: found.changed.into_iter().map(line).collect(),
+        missing: found.missing,
+        broken: found.broken.into_iter().map(|line| (line.line_no, line.error.to_string())).collect(),
+        first: found.first,
+    }
+}
