@@ -166,7 +166,7 @@ mod tests {
                 let deps: Vec<_> = deps.into_iter().collect();
                 bead(i, if closed[i] { "closed" } else { "open" }, &deps)
             }).collect();
-            let mut blocked = vec![false; 12];
+            let mut blocked = [false; 12];
             for _ in 0..12 {
                 for i in 0..12 {
                     let deps: Vec<(usize, String)> = beads[i].dependencies().map(|(to, edge)|
