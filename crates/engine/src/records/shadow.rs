@@ -12,6 +12,21 @@ pub struct ShadowRecord {
     pub line: u64,
     /// Value hash and dots per unit.
     pub shadow: beads::Shadow,
+    /// Hashes of what the line said before, newest last: meeting one of them again is no edit.
+    pub past: Vec<u64>,
+}
+
+/// How many earlier versions of a line are remembered.
+pub const PAST_MAX: usize = 16;
+
+impl ShadowRecord {
+    /// The record of a line that now says `line`, after it said what `before` holds.
+    pub fn next(line: u64, shadow: beads::Shadow, before: Option<&ShadowRecord>) -> ShadowRecord {
+        let mut past = before.map(|b| b.past.clone()).unwrap_or_default();
+        past.extend(before.map(|b| b.line).filter(|old| *old != line));
+        past.drain(..past.len().saturating_sub(PAST_MAX));
+        ShadowRecord { line, shadow, past }
+    }
 }
 
 /// All shadows of a workspace.

@@ -32,7 +32,9 @@ impl Engine {
                 Taken::Applied | Taken::Known => {}
                 Taken::Gap(_) | Taken::NeedCharter => behind = true,
                 // What only a broken or hostile sender can have passed on: it checks before it forwards.
-                Taken::Rejected("bad_signature" | "wrong_id" | "malformed_event" | "event_too_large") => {
+                Taken::Rejected(
+                    "bad_signature" | "wrong_event_id" | "malformed_event" | "event_tags" | "event_too_large",
+                ) => {
                     verdict = Verdict::Reject;
                 }
                 Taken::Rejected(_) | Taken::Waits(_) => {

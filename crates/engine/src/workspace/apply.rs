@@ -83,10 +83,10 @@ impl Engine {
             there.remove(&line_id);
             let line = line_hash(&shown.bead);
             let before: Option<ShadowRecord> = cx.txn.record(Table::Shadows, &shadow::key(id, &line_id))?;
-            if !forced.contains(&line_id) && before.is_some_and(|b| b.line == line) {
+            if !forced.contains(&line_id) && before.as_ref().is_some_and(|b| b.line == line) {
                 continue;
             }
-            let record = ShadowRecord { line, shadow: Shadow::of(&shown) };
+            let record = ShadowRecord::next(line, Shadow::of(&shown), before.as_ref());
             changes.push((line_id, Some(shown.bead.to_line()), Some(record)));
         }
         changes.extend(there.into_iter().map(|line_id| (line_id, None, None)));

@@ -119,8 +119,9 @@ impl Engine {
         }
         ws.forced.extend(news.stale);
         ws.broken.extend(news.broken);
+        let asked = !question.is_empty();
         ws.record.question = question;
-        if whole {
+        if whole && !asked {
             ws.record.fresh = false;
             ws.ancestors = BTreeMap::new();
             for old in std::mem::take(&mut ws.record.past) {
@@ -167,6 +168,11 @@ impl Engine {
             }
             let change = diff(&record.shadow, &bead);
             if change.stale {
+                // Older than what the line showed last. What it said before is no news; what nobody has seen before (an
+                // edit under a slow clock, a branch from elsewhere) is kept beside what is shown, below it.
+                if !record.past.contains(&line_hash(&bead)) {
+                    news.writes.extend(self.baseline(cx, &ws.space, &bead, None)?.1);
+                }
                 news.stale.insert(line_id);
                 return Ok(());
             }
@@ -249,17 +255,14 @@ impl Engine {
             let Some(id_of) = bead_id(&line_id) else { continue };
             let state = cx.txn.bead(&space, &id_of)?;
             let shown = state.shown().into_iter().find(|s| s.shown_id.as_str() == line_id && !s.hidden);
-            let record = match (&shown, before) {
-                (Some(shown), _) if line_hash(&shown.bead) == hash => {
-                    Some(ShadowRecord { line: hash, shadow: Shadow::of(shown) })
-                }
-                (_, Some(before)) => {
-                    Some(ShadowRecord { line: hash, shadow: after_edit(before.shadow, &bead, &id_of, dots) })
-                }
-                // A baseline that differs from what is shown: no shadow until the file shows the merged line.
-                (Some(shown), None) => Some(ShadowRecord { line: hash, shadow: Shadow::of(shown) }),
+            let shadow = match (&shown, &before) {
+                (Some(shown), _) if line_hash(&shown.bead) == hash => Some(Shadow::of(shown)),
+                (_, Some(before)) => Some(after_edit(before.shadow.clone(), &bead, &id_of, dots)),
+                // A baseline that differs from what is shown: what is shown is what the file gets next.
+                (Some(shown), None) => Some(Shadow::of(shown)),
                 (None, None) => None,
             };
+            let record = shadow.map(|shadow| ShadowRecord::next(hash, shadow, before.as_ref()));
             match record {
                 Some(record) => cx.txn.put_record(Table::Shadows, shadow::key(id, &line_id), &record),
                 None => cx.txn.delete(Table::Shadows, shadow::key(id, &line_id)),

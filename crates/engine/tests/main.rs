@@ -1,0 +1,5 @@
+//! The engine as its shells see it.
+
+mod files;
+mod hostile;
+mod rig;
