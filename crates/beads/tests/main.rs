@@ -9,6 +9,7 @@ mod deletes;
 mod docs;
 mod files;
 mod laws;
+mod merges;
 mod merging;
 mod real_data;
 mod world;

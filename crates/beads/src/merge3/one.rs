@@ -171,11 +171,9 @@ fn note_settled(
         }
     }
     let deleted = [mine, other].iter().any(|side| side.writes.contains_key(&Unit::Delete));
-    if deleted {
-        for unit in [mine, other].iter().flat_map(|side| side.writes.keys()) {
-            if shown.hidden && *unit != Unit::Delete {
-                note(unit, SettledRule::DeleteCovers);
-            }
+    if deleted && shown.hidden {
+        for unit in [mine, other].iter().flat_map(|side| side.writes.keys()).filter(|u| **u != Unit::Delete) {
+            note(unit, SettledRule::DeleteCovers);
         }
         return;
     }
