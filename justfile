@@ -1,0 +1,26 @@
+# The scripts under shorter names; `just` alone lists them.
+
+_default:
+    @just --list
+
+# everything that has to be green
+test *ARGS:
+    scripts/test {{ARGS}}
+
+# format, unit tests and the rules of the house
+fast:
+    scripts/test --fast
+
+# three nodes on this machine
+demo *ARGS:
+    scripts/demo {{ARGS}}
+
+# cargo with the project's environment
+cargo *ARGS:
+    scripts/cargo {{ARGS}}
+
+fmt:
+    scripts/cargo fmt --all
+
+clippy:
+    scripts/cargo clippy --workspace --all-targets -- -D warnings
