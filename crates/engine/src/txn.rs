@@ -10,6 +10,9 @@ use types::{Dot, Each, Put, SpaceId, Table, View, ViewError};
 /// Beads that a transaction holds decoded at once before it writes them back.
 const CACHED_BEADS_MAX: usize = 20_000;
 
+/// A stored record: its key and its value.
+pub(crate) type KeyValue = (Vec<u8>, Vec<u8>);
+
 struct Cached {
     state: BeadState,
     before: Contribution,
@@ -59,7 +62,7 @@ impl<'a> Txn<'a> {
     }
 
     /// All records of `table` under `prefix`.
-    pub(crate) fn collect(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ViewError> {
+    pub(crate) fn collect(&self, table: Table, prefix: &[u8]) -> Result<Vec<KeyValue>, ViewError> {
         let mut all = Vec::new();
         self.scan(table, prefix, prefix, &mut |k, v| {
             all.push((k.to_vec(), v.to_vec()));
@@ -244,7 +247,7 @@ mod tests {
         txn.put(Table::Meta, b"a4".to_vec(), b"new".to_vec());
         txn.put(Table::Meta, b"a1".to_vec(), b"changed".to_vec());
         txn.delete(Table::Meta, b"a3".to_vec());
-        let seen: Vec<_> = txn.collect(Table::Meta, b"a").unwrap().into_iter().map(|(k, v)| (k, v)).collect();
+        let seen: Vec<_> = txn.collect(Table::Meta, b"a").unwrap();
         assert_eq!(
             seen,
             [

@@ -18,7 +18,7 @@ pub(crate) struct Links {
 
 /// Something that will happen.
 enum Due {
-    Input(usize, Input),
+    Input(usize, Box<Input>),
     Tick(usize),
     Restart(usize),
 }
@@ -136,7 +136,7 @@ impl World {
     }
 
     fn deliver(&mut self, at: usize, after_ms: u64, input: NetInput) {
-        self.later(after_ms, Due::Input(at, Input::Net(input)));
+        self.later(after_ms, Due::Input(at, Box::new(Input::Net(input))));
     }
 
     /// Asks a machine something, as its user; the answer is there when it is ready.
@@ -173,7 +173,7 @@ impl World {
                         self.start(node)?;
                     }
                 }
-                Due::Input(node, input) => self.happen(node, input),
+                Due::Input(node, input) => self.happen(node, *input),
             }
         }
         self.now = until;

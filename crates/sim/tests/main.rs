@@ -1,5 +1,7 @@
 //! What must hold in every seeded run. `townmesh-sim --seed N --trace` plays one again, readably.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use sim::{Fault, Options, run};
 
 /// CI's share; the soak script plays more.

@@ -63,6 +63,7 @@ impl Engine {
             Err(err) => return Ok(Taken::Rejected(err.code())),
         }
         cx.txn.put(Table::Charters, charter::key(&space_id, &event.id()), event.to_json());
+        space.refused.clear();
         self.exclude(cx, space_id)?;
         self.introduce(cx, space_id);
         Ok(Taken::Applied)

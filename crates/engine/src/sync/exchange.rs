@@ -234,6 +234,9 @@ impl Engine {
                 Taken::Gap(writer) => {
                     pull.gaps.insert(writer);
                 }
+                Taken::Rejected(_) if space.refused.len() < limits::TIPS_MAX => {
+                    space.refused.extend(identity::Event::parse(event).map(|e| e.id()));
+                }
                 _ => {}
             }
         }

@@ -51,11 +51,10 @@ impl Engine {
 
     fn take_op(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, event: &Event, bytes: &[u8]) -> Result<Taken, ViewError> {
         let Some(space) = self.spaces.get(&space_id) else { return Ok(Taken::Rejected("unknown_space")) };
-        if !space.charter.ever_member(&event.pubkey()) {
-            return Ok(Taken::Rejected("unknown_author"));
-        }
+        let member = space.charter.ever_member(&event.pubkey());
         let body = match space.open(event) {
             Ok(body) => body,
+            Err(_) if !member => return Ok(Taken::Rejected("unknown_author")),
             Err(code) => return Ok(Taken::Rejected(code)),
         };
         let op = match Op::decode(event.pubkey(), &body) {
@@ -68,7 +67,11 @@ impl Engine {
             return Ok(Taken::Known);
         }
         if !space.charter.knows(&op.charter) {
+            // Whoever holds the space's key may have been let in by a version that has not come yet.
             return Ok(Taken::NeedCharter);
+        }
+        if !member {
+            return Ok(Taken::Rejected("unknown_author"));
         }
         if let Err(refused) = space.charter.check_op(&op.writer, op.seq, &id, &op.charter) {
             return Ok(Taken::Rejected(refused.code()));
