@@ -130,13 +130,15 @@ pub enum WorkspaceEffect {
     Prepare {
         /// Which workspace.
         workspace: WorkspaceId,
+        /// Comes back with everything that is said about this attempt.
+        attempt: u64,
         /// The generation that the new version builds on.
         base: crate::input::Generation,
         /// Ids and their new lines; `None` removes the line.
         lines: Vec<(String, Option<String>)>,
     },
-    /// Make the prepared version visible; answered by `Applied`.
-    Commit(WorkspaceId),
+    /// Make the version of this attempt visible; answered by `Applied`.
+    Commit(WorkspaceId, u64),
     /// Forget the prepared version.
     Abort(WorkspaceId),
     /// Report every line again as a first snapshot.

@@ -142,6 +142,8 @@ pub struct FileSnapshot {
     pub changed: Vec<FileLine>,
     /// Ids that the bridge knew and that are gone.
     pub missing: Vec<String>,
+    /// Further lines under an id that an earlier line has.
+    pub repeated: Vec<FileLine>,
     /// Lines that cannot be read: number and reason.
     pub broken: Vec<(u32, String)>,
     /// Whether this is the first look since the node started (or the workspace was attached).
@@ -162,6 +164,8 @@ pub enum WorkspaceInput {
     Prepared {
         /// Which workspace.
         workspace: WorkspaceId,
+        /// Which attempt.
+        attempt: u64,
         /// The generation that the commit will bring.
         generation: Generation,
     },
@@ -169,6 +173,8 @@ pub enum WorkspaceInput {
     Applied {
         /// Which workspace.
         workspace: WorkspaceId,
+        /// Which attempt; an answer about an earlier one than the last says nothing about that.
+        attempt: u64,
         /// What came of it.
         result: ApplyResult,
     },

@@ -96,6 +96,8 @@ fn edits_on_both_sides_at_once_are_both_kept() {
     edited["updated_at"] = json!("2027-06-01T00:00:00Z");
     rig.edit_file(&[edited]);
     rig.set("a-1", "title", json!("by command"));
+    rig.set("a-1", "priority", json!(0));
+    assert_eq!(rig.line("a-1")["priority"], 0, "the file still follows");
     let shown = rig.show("a-1").unwrap();
     let titles: Vec<_> =
         shown["conflicts"][0]["values"].as_array().unwrap().iter().map(|v| v["value"].clone()).collect();
@@ -169,7 +171,7 @@ fn a_crash_around_the_files_commit_makes_no_edits_of_its_own() {
         if committed {
             // The new file is visible, and the machine dies before anybody is told.
             let id = "a-1".to_owned();
-            let lines = rig.prepared.take().unwrap();
+            let (_, lines) = rig.prepared.take().unwrap();
             rig.file.insert(id, lines[0].1.clone().unwrap());
         }
         rig.set("a-1", "title", json!("two"));

@@ -33,9 +33,11 @@ pub struct Rig {
     /// What the bridge knew of the file last.
     known: BTreeMap<String, String>,
     pub broken: Vec<(u32, String)>,
-    pub prepared: Option<Vec<(String, Option<String>)>>,
+    pub prepared: Option<(u64, Vec<(String, Option<String>)>)>,
     /// Whether prepared files are committed by themselves.
     pub commits: bool,
+    /// Whether the snapshot came before the answer the last time.
+    late: bool,
     pub writes: usize,
 }
 
@@ -79,6 +81,7 @@ impl Rig {
             broken: Vec::new(),
             prepared: None,
             commits: true,
+            late: false,
             writes: 0,
         };
         rig.ask(Command::SpaceNew { name: "app".to_owned(), public: false }).unwrap();
@@ -131,10 +134,10 @@ impl Rig {
                 Effect::Persist(puts) => self.store.apply(&puts),
                 Effect::Reply { call, result } => answers.push((call, result)),
                 Effect::Net(NetEffect::Publish { data, .. }) => self.published.push(data),
-                Effect::Workspace(WorkspaceEffect::Prepare { lines, base, .. }) => {
-                    answers.extend(self.prepare(base, lines));
+                Effect::Workspace(WorkspaceEffect::Prepare { attempt, lines, base, .. }) => {
+                    answers.extend(self.prepare(attempt, base, lines));
                 }
-                Effect::Workspace(WorkspaceEffect::Commit(_)) if self.commits => answers.extend(self.commit()),
+                Effect::Workspace(WorkspaceEffect::Commit(..)) if self.commits => answers.extend(self.commit()),
                 Effect::Workspace(WorkspaceEffect::Abort(_)) => self.prepared = None,
                 _ => {}
             }
@@ -144,18 +147,27 @@ impl Rig {
 
     fn prepare(
         &mut self,
+        attempt: u64,
         base: Generation,
         lines: Vec<(String, Option<String>)>,
     ) -> Vec<(u64, Result<Value, ApiError>)> {
         if base != generation(&self.file) {
-            let changed = WorkspaceInput::Applied { workspace: 1, result: ApplyResult::Changed };
+            let changed = WorkspaceInput::Applied { workspace: 1, attempt, result: ApplyResult::Changed };
+            // The bridge's snapshot and its answer may come in either order.
+            self.late = !self.late;
+            if self.late {
+                let mut answers = self.look(false);
+                answers.extend(self.input(Input::Workspace(changed)));
+                return answers;
+            }
             let mut answers = self.input(Input::Workspace(changed));
             answers.extend(self.look(false));
             return answers;
         }
         let next = self.applied(&lines);
-        self.prepared = Some(lines);
-        self.input(Input::Workspace(WorkspaceInput::Prepared { workspace: 1, generation: generation(&next) }))
+        self.prepared = Some((attempt, lines));
+        let generation = generation(&next);
+        self.input(Input::Workspace(WorkspaceInput::Prepared { workspace: 1, attempt, generation }))
     }
 
     fn applied(&self, lines: &[(String, Option<String>)]) -> BTreeMap<String, String> {
@@ -170,12 +182,12 @@ impl Rig {
     }
 
     pub fn commit(&mut self) -> Vec<(u64, Result<Value, ApiError>)> {
-        let Some(lines) = self.prepared.take() else { return Vec::new() };
+        let Some((attempt, lines)) = self.prepared.take() else { return Vec::new() };
         self.file = self.applied(&lines);
         self.known = self.file.clone();
         self.writes += 1;
         let result = ApplyResult::Done(generation(&self.file));
-        self.input(Input::Workspace(WorkspaceInput::Applied { workspace: 1, result }))
+        self.input(Input::Workspace(WorkspaceInput::Applied { workspace: 1, attempt, result }))
     }
 
     /// Somebody else's tool writes the file.
@@ -200,6 +212,7 @@ impl Rig {
             beads_total: self.file.len() as u64,
             changed: changed.collect(),
             missing,
+            repeated: Vec::new(),
             broken: self.broken.clone(),
             first,
         };

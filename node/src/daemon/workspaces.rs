@@ -18,8 +18,8 @@ const ORDERS_MAX: usize = 32;
 const REOPEN: Duration = Duration::from_secs(5);
 
 enum Order {
-    Prepare(Generation, Vec<(String, Option<String>)>),
-    Commit,
+    Prepare(u64, Generation, Vec<(String, Option<String>)>),
+    Commit(u64),
     Abort,
     Rescan,
 }
@@ -54,16 +54,21 @@ impl Workspaces {
                 }
                 return;
             }
-            WorkspaceEffect::Prepare { workspace, base, lines } => (workspace, Order::Prepare(base, lines)),
-            WorkspaceEffect::Commit(workspace) => (workspace, Order::Commit),
+            WorkspaceEffect::Prepare { workspace, attempt, base, lines } => {
+                (workspace, Order::Prepare(attempt, base, lines))
+            }
+            WorkspaceEffect::Commit(workspace, attempt) => (workspace, Order::Commit(attempt)),
             WorkspaceEffect::Abort(workspace) => (workspace, Order::Abort),
             WorkspaceEffect::Rescan(workspace) => (workspace, Order::Rescan),
         };
-        let awaited = matches!(order, Order::Prepare(..) | Order::Commit);
+        let awaited = match &order {
+            Order::Prepare(attempt, ..) | Order::Commit(attempt) => Some(*attempt),
+            Order::Abort | Order::Rescan => None,
+        };
         let sent = self.tasks.get(&workspace).map(|task| task.orders.try_send(order));
-        if !matches!(sent, Some(Ok(()))) && awaited {
+        if let (false, Some(attempt)) = (matches!(sent, Some(Ok(()))), awaited) {
             let result = ApplyResult::Failed("the directory is not open".to_owned());
-            own.push_back(Input::Workspace(WorkspaceInput::Applied { workspace, result }));
+            own.push_back(Input::Workspace(WorkspaceInput::Applied { workspace, attempt, result }));
         }
     }
 
@@ -113,8 +118,8 @@ impl Coupled {
             loop {
                 // What is asked of a directory that cannot be used fails at once.
                 match tokio::time::timeout_at(again, orders.recv()).await {
-                    Ok(Some(Order::Prepare(..) | Order::Commit)) => {
-                        self.applied(ApplyResult::Failed("the directory is not open".to_owned())).await;
+                    Ok(Some(Order::Prepare(attempt, ..) | Order::Commit(attempt))) => {
+                        self.applied(attempt, ApplyResult::Failed("the directory is not open".to_owned())).await;
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => return,
@@ -131,21 +136,21 @@ impl Coupled {
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
-                    Some(Order::Prepare(base, lines)) => match bridge.prepare(base, lines).await {
+                    Some(Order::Prepare(attempt, base, lines)) => match bridge.prepare(base, lines).await {
                         Ok(ready) => {
                             let (workspace, generation) = (self.workspace, ready.generation);
                             prepared = Some(ready);
-                            self.tell(WorkspaceInput::Prepared { workspace, generation }).await;
+                            self.tell(WorkspaceInput::Prepared { workspace, attempt, generation }).await;
                         }
-                        Err(err) => self.applied(failure(&err)).await,
+                        Err(err) => self.applied(attempt, failure(&err)).await,
                     },
-                    Some(Order::Commit) => {
+                    Some(Order::Commit(attempt)) => {
                         let result = match prepared.take() {
                             Some(ready) => bridge.commit(ready).await.map(|done| done.generation),
                             None => Err(ApplyError::Changed),
                         };
                         let result = result.map_or_else(|err| failure(&err), ApplyResult::Done);
-                        self.applied(result).await;
+                        self.applied(attempt, result).await;
                     }
                     Some(Order::Abort) => prepared = None,
                     Some(Order::Rescan) => {
@@ -173,8 +178,8 @@ impl Coupled {
         }
     }
 
-    async fn applied(&self, result: ApplyResult) {
-        self.tell(WorkspaceInput::Applied { workspace: self.workspace, result }).await;
+    async fn applied(&self, attempt: u64, result: ApplyResult) {
+        self.tell(WorkspaceInput::Applied { workspace: self.workspace, attempt, result }).await;
     }
 
     async fn tell(&self, input: WorkspaceInput) {
@@ -198,6 +203,7 @@ fn snapshot(found: Snapshot) -> FileSnapshot {
         beads_total: u64::from(found.beads_total),
         changed: found.changed.into_iter().map(line).collect(),
         missing: found.missing,
+        repeated: found.repeated.into_iter().map(|line| FileLine { line_no: line.line_no, text: line.text }).collect(),
         broken: found.broken.into_iter().map(|line| (line.line_no, line.error.to_string())).collect(),
         first: found.first,
     }

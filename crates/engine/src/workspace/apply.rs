@@ -51,9 +51,11 @@ impl Engine {
         let lines = changes.iter().map(|(line_id, text, _)| (line_id.clone(), text.clone())).collect();
         let shadows = changes.into_iter().map(|(line_id, _, record)| (line_id, record)).collect();
         if let Some(ws) = self.workspaces.get_mut(&id) {
-            ws.flight = Some(Flight { states, shadows });
+            ws.attempts += 1;
+            ws.flight = Some(Flight { attempt: ws.attempts, states, shadows });
+            let attempt = ws.attempts;
+            cx.workspace(WorkspaceEffect::Prepare { workspace: id, attempt, base, lines });
         }
-        cx.workspace(WorkspaceEffect::Prepare { workspace: id, base, lines });
         Ok(())
     }
 
@@ -98,15 +100,14 @@ impl Engine {
         &mut self,
         cx: &mut Cx<'_>,
         id: WorkspaceId,
+        attempt: u64,
         generation: Generation,
     ) -> Result<(), ViewError> {
-        let Some(flight) = self.workspaces.get(&id).and_then(|ws| ws.flight.as_ref()) else {
-            cx.workspace(WorkspaceEffect::Abort(id));
-            return Ok(());
-        };
+        let flight = self.workspaces.get(&id).and_then(|ws| ws.flight.as_ref()).filter(|f| f.attempt == attempt);
+        let Some(flight) = flight else { return Ok(()) };
         let intent = rec::Intent { generation, shadows: flight.shadows.clone() };
         cx.txn.put_record(Table::Workspaces, rec::intent_key(id), &intent);
-        cx.workspace(WorkspaceEffect::Commit(id));
+        cx.workspace(WorkspaceEffect::Commit(id, attempt));
         Ok(())
     }
 }

@@ -35,6 +35,9 @@ pub(crate) struct Workspace {
     /// Lines that must be written even though their shadow is right: the file shows something older.
     pub(crate) forced: BTreeSet<String>,
     pub(crate) flight: Option<Flight>,
+    pub(crate) attempts: u64,
+    /// Lines that repeat an id: all but the first are only looked at when the directory is attached.
+    pub(crate) repeated: usize,
     /// Lines that cannot be read: the file is left alone until they are mended.
     pub(crate) broken: Vec<(u32, String)>,
     pub(crate) failed: Option<(String, UnixMs)>,
@@ -45,6 +48,7 @@ pub(crate) struct Workspace {
 /// A new version of the file on its way.
 #[derive(Debug)]
 pub(crate) struct Flight {
+    pub(crate) attempt: u64,
     /// Ids of the states that it takes in, to be compared again when it fails.
     pub(crate) states: BTreeSet<String>,
     pub(crate) shadows: Vec<(String, Option<ShadowRecord>)>,
@@ -60,6 +64,8 @@ impl Workspace {
             dirty: BTreeSet::new(),
             forced: BTreeSet::new(),
             flight: None,
+            attempts: 0,
+            repeated: 0,
             broken: Vec::new(),
             failed: None,
             ancestors: BTreeMap::new(),

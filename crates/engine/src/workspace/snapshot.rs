@@ -28,8 +28,10 @@ impl Engine {
     pub(crate) fn workspace_input(&mut self, cx: &mut Cx<'_>, input: WorkspaceInput) -> Result<(), ViewError> {
         match input {
             WorkspaceInput::Snapshot { workspace, snapshot } => self.snapshot(cx, workspace, snapshot),
-            WorkspaceInput::Prepared { workspace, generation } => self.prepared(cx, workspace, generation),
-            WorkspaceInput::Applied { workspace, result } => self.applied(cx, workspace, result),
+            WorkspaceInput::Prepared { workspace, attempt, generation } => {
+                self.prepared(cx, workspace, attempt, generation)
+            }
+            WorkspaceInput::Applied { workspace, attempt, result } => self.applied(cx, workspace, attempt, result),
             WorkspaceInput::Failed { workspace, reason } => {
                 cx.warn("workspace_failed", reason.clone());
                 if let Some(ws) = self.workspaces.get_mut(&workspace) {
@@ -49,6 +51,7 @@ impl Engine {
         ws.base = Some(snapshot.generation);
         ws.failed = None;
         ws.broken = snapshot.broken.clone();
+        ws.repeated = snapshot.repeated.len();
         if ws.flight.is_some() {
             // What was on its way was built on an older file: compare again.
             cx.workspace(WorkspaceEffect::Abort(id));
@@ -109,6 +112,9 @@ impl Engine {
         }
         let actor = format!("{}:file", self.name);
         let dots = self.commit(cx, space, &actor, std::mem::take(&mut news.writes))?;
+        if fresh {
+            self.take_repeated(cx, space, &actor, snapshot)?;
+        }
         self.keep_shadows(cx, id, space, news.shown, &dots)?;
         let Some(ws) = self.workspaces.get_mut(&id) else { return Ok(()) };
         if !whole || !news.stale.is_empty() || !question.is_empty() {
@@ -134,6 +140,23 @@ impl Engine {
         }
         let Some(ws) = self.workspaces.get(&id) else { return Ok(()) };
         cx.txn.put_record(Table::Workspaces, rec::key(id), &ws.record);
+        Ok(())
+    }
+
+    /// Lines under an id that another line has are claims about the same bead, weighed once the first are in.
+    fn take_repeated(
+        &mut self,
+        cx: &mut Cx<'_>,
+        space: SpaceId,
+        actor: &str,
+        snapshot: &FileSnapshot,
+    ) -> Result<(), ViewError> {
+        for line in &snapshot.repeated {
+            if let Ok(Parsed::Issue(bead)) = parse_line(&line.text) {
+                let writes = self.baseline(cx, &space, &bead, None)?.1;
+                self.commit(cx, space, actor, writes)?;
+            }
+        }
         Ok(())
     }
 
@@ -340,16 +363,26 @@ impl Engine {
         Ok(())
     }
 
-    fn applied(&mut self, cx: &mut Cx<'_>, id: WorkspaceId, result: ApplyResult) -> Result<(), ViewError> {
+    fn applied(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: WorkspaceId,
+        attempt: u64,
+        result: ApplyResult,
+    ) -> Result<(), ViewError> {
+        let flight = self.workspaces.get(&id).and_then(|ws| ws.flight.as_ref());
+        let current = flight.is_some_and(|f| f.attempt == attempt);
         match result {
             ApplyResult::Done(generation) => {
                 self.promote_intent(cx, id, &generation)?;
                 if let Some(ws) = self.workspaces.get_mut(&id) {
-                    ws.flight = None;
+                    ws.flight.take_if(|f| f.attempt == attempt);
                     ws.base = Some(generation);
                 }
                 return Ok(());
             }
+            // A snapshot has ended that attempt already; the next one stands on it.
+            _ if !current => return Ok(()),
             ApplyResult::Changed => {
                 if let Some(ws) = self.workspaces.get_mut(&id) {
                     // The bridge reports the other version next; until then the file is nobody's base.
