@@ -1,8 +1,7 @@
 //! One daemon per home.
 
 use crate::StoreError;
-use fs4::fs_std::FileExt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
@@ -25,10 +24,14 @@ impl HomeLock {
         let io = |source| StoreError::Io { path: path.clone(), source };
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-        if !file.try_lock_exclusive().map_err(io)? {
-            let mut text = String::new();
-            let _ = (&mut file).take(PID_BYTES_MAX).read_to_string(&mut text);
-            return Err(StoreError::Locked { path, pid: text.trim().parse().ok() });
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = (&mut file).take(PID_BYTES_MAX).read_to_string(&mut text);
+                return Err(StoreError::Locked { path, pid: text.trim().parse().ok() });
+            }
+            Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         file.set_len(0).map_err(io)?;
         file.rewind().map_err(io)?;

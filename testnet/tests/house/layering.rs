@@ -75,7 +75,6 @@ const IMPURE: &[&str] = &[
     "getrandom",
     "rustix",
     "tempfile",
-    "fs4",
     "fs-err",
     "crossbeam",
     "rayon",
