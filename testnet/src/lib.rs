@@ -1,1 +1,17 @@
-//! testnet
+//! A local net of real `townmesh` processes, for the demo and for the tests that need processes.
+//!
+//! [`Net`] has [`Node`]s with homes and workspace directories of their own, on loopback, without mDNS. Nothing here uses
+//! the project's crates: nodes are steered through the command line and judged by what they print and write.
+
+mod binary;
+pub mod compare;
+pub mod fixture;
+pub mod latency;
+mod net;
+mod node;
+mod wait;
+
+pub use binary::{binary, workspace};
+pub use net::Net;
+pub use node::{Node, Output, PATIENCE};
+pub use wait::wait_until;
