@@ -1,7 +1,7 @@
 //! `townmesh join`: one more machine.
 
 use super::connect::{Cx, Node, describe};
-use super::output::{number, one_line, text};
+use super::output::{list, number, one_line, text};
 use super::setup::{self, Running};
 use super::space::attach;
 use crate::{CliError, Exit};
@@ -62,6 +62,10 @@ fn enter(cx: &Cx<'_>, ticket: String, dir: Option<&Path>) -> Result<Value, CliEr
     drop(progress);
     let (beads, seconds) = (number(&result, "beads"), started.elapsed().as_secs_f64());
     let (name, id) = (one_line(&result["space"]["name"], 64), text(&result["space"], "id"));
+    if let Some(peer) = list(&node.call(&Command::Status {})?, "peers").first() {
+        let rtt = peer.get("rtt_ms").and_then(Value::as_f64).map(|ms| format!(", {ms:.1} ms")).unwrap_or_default();
+        cx.output.step(&format!("{}, {}{rtt}", one_line(&peer["name"], 64), text(peer, "transport")));
+    }
     cx.output.step(&format!("joined \"{name}\": {beads} beads, {seconds:.1} s"));
     if let Some(dir) = dir {
         std::fs::create_dir_all(dir).map_err(|err| CliError::disk(dir.display(), &err))?;

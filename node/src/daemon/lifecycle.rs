@@ -29,6 +29,8 @@ pub(super) struct Options {
     pub(super) home: Home,
     /// Without a network.
     pub(super) offline: bool,
+    /// How the store is opened.
+    pub(super) store: store::Options,
 }
 
 /// Runs the node of a home until SIGTERM, SIGINT or `townmesh down`; `offline`: without a network.
@@ -40,7 +42,8 @@ pub fn run_until_signal(home: &Home, offline: bool) -> Result<(), CliError> {
     let cancel = CancellationToken::new();
     runtime.spawn(signals(cancel.clone()));
     let (ready, _started) = oneshot::channel();
-    let result = runtime.block_on(run(Options { home: home.clone(), offline }, ready, cancel));
+    let result =
+        runtime.block_on(run(Options { home: home.clone(), offline, store: store::Options::default() }, ready, cancel));
     // Tasks that hang in the system (a dead network file system, say) must not hold up the end.
     runtime.shutdown_timeout(CLOSE_WAIT);
     result
@@ -89,7 +92,7 @@ pub(super) async fn run(
     let owner = keys::owner(home)?;
     let secret = host.peer_secret();
     let listen = ports::settle(home, &config);
-    let store = Arc::new(Store::open(&home.store(), &store::Options::default()).map_err(store_error)?);
+    let store = Arc::new(Store::open(&home.store(), &options.store).map_err(store_error)?);
     let boot = Boot {
         host,
         owner,

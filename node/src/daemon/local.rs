@@ -19,8 +19,11 @@ impl Local {
     /// # Errors
     /// Why it could not start, as the daemon says it.
     pub fn start(home: &Home, offline: bool) -> Result<Local, CliError> {
+        Local::start_with(Options { home: home.clone(), offline, store: store::Options::default() })
+    }
+
+    fn start_with(options: Options) -> Result<Local, CliError> {
         let cancel = CancellationToken::new();
-        let options = Options { home: home.clone(), offline };
         let (ready, started) = oneshot::channel();
         let inside = cancel.clone();
         let thread = std::thread::Builder::new().name("node".to_owned()).spawn(move || {
@@ -62,5 +65,71 @@ impl Drop for Local {
         if let Err(err) = self.join() {
             tracing::error!(%err, "the node did not end cleanly");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys;
+    use control::{Client, ClientError};
+    use serde_json::{Value, json};
+
+    fn call(home: &Home, method: &str, params: Value) -> Result<Value, String> {
+        let mut client = Client::connect(&home.socket()).unwrap();
+        client.call(method, params, |_| {}).map_err(|err| match err {
+            ClientError::Api(err) => err.code,
+            err => panic!("{err}"),
+        })
+    }
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::at(temp.path()).unwrap();
+        home.create().unwrap();
+        keys::ensure_host(&home).unwrap();
+        keys::ensure_owner(&home).unwrap();
+        (temp, home)
+    }
+
+    #[test]
+    fn a_failed_write_is_told_and_the_node_goes_on_reading() {
+        let (_temp, home) = home();
+        let failing = |after| store::Options { fail_after_writes: Some(after), ..store::Options::default() };
+        let options = |store| Options { home: home.clone(), offline: true, store };
+        let local = Local::start_with(options(failing(20))).unwrap();
+        call(&home, "space.new", json!({"name": "app"})).unwrap();
+        let mut accepted = Vec::new();
+        let refused = (0..40).find_map(|at| {
+            let id = format!("a-{at}");
+            let added = call(&home, "beads.add", json!({"title": "x", "id": id}));
+            added.map(|_| accepted.push(id)).err()
+        });
+        assert_eq!(refused.as_deref(), Some("store_read_only"));
+        assert!(!accepted.is_empty());
+        assert_eq!(call(&home, "beads.add", json!({"title": "x"})).unwrap_err(), "store_read_only");
+        let status = call(&home, "status", json!({})).unwrap();
+        assert!(status["read_only"].is_string(), "{status}");
+        call(&home, "beads.show", json!({"id": accepted[0]})).unwrap();
+        // The last sync cannot succeed; what was accepted was synced before it was answered.
+        assert_eq!(local.stop().unwrap_err().code, "store");
+
+        let local = Local::start_with(options(store::Options::default())).unwrap();
+        let listed = call(&home, "beads.ls", json!({"all": true})).unwrap();
+        let ids: Vec<&str> = listed["beads"].as_array().unwrap().iter().filter_map(|b| b["id"].as_str()).collect();
+        for id in &accepted {
+            assert!(ids.contains(&id.as_str()), "{id} was accepted and is lost: {ids:?}");
+        }
+        local.stop().unwrap();
+    }
+
+    #[test]
+    fn a_second_node_on_one_home_is_refused() {
+        let (_temp, home) = home();
+        let first = Local::start(&home, true).unwrap();
+        assert_eq!(Local::start(&home, true).err().unwrap().code, "home_locked");
+        assert!(call(&home, "node.ping", json!({})).is_ok());
+        first.stop().unwrap();
+        Local::start(&home, true).unwrap().stop().unwrap();
     }
 }
