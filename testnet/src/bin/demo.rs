@@ -184,6 +184,12 @@ fn crash(story: &mut Story, net: &mut Net, ids: &[String]) -> Result<()> {
         net[1].up()?;
         arrived(net, &ids[7], "notes", "accepted before the crash")?;
         agreed(net)
+    })?;
+    // Until the connection of before the crash is given up, what is sent into it is lost and has to be fetched.
+    story.step("an edit on desktop right after that crash", || {
+        net[0].json(&["beads", "set", &ids[8], "notes=right after the crash"])?;
+        arrived(net, &ids[8], "notes", "right after the crash")?;
+        agreed(net)
     })
 }
 
