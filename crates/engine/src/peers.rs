@@ -29,6 +29,7 @@ pub(crate) struct Peer {
     pub(crate) rtt_us: Option<u64>,
     /// Set once it has proven who it is on this connection.
     pub(crate) greeted: Option<(PubKey, String)>,
+    greeted_at: UnixMs,
     hello_at: UnixMs,
     dial_at: UnixMs,
     dial_wait_ms: u64,
@@ -55,6 +56,11 @@ impl Peers {
 
     pub(crate) fn is_greeted(&self, peer: &PeerId) -> bool {
         self.npub(peer).is_some()
+    }
+
+    /// Whether a peer said hello less than `ms` ago.
+    pub(crate) fn greeted_within(&self, peer: &PeerId, now: UnixMs, ms: u64) -> bool {
+        self.0.get(peer).is_some_and(|p| p.greeted.is_some() && now.since_ms(p.greeted_at) < ms)
     }
 
     pub(crate) fn npub(&self, peer: &PeerId) -> Option<PubKey> {
@@ -209,6 +215,7 @@ impl Engine {
         self.remember(cx, peer, Some(hello.card.clone()), addrs)?;
         if let Some(known) = self.peers.0.get_mut(&peer) {
             known.greeted = Some((card.npub, card.name));
+            known.greeted_at = cx.now;
         }
         cx.net(NetEffect::Keep(peer, true));
         Ok(true)

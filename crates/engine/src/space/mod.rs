@@ -49,6 +49,8 @@ pub(crate) struct Space {
     pub(crate) back: HashMap<Writer, u64>,
     pub(crate) pull: Option<Pull>,
     pub(crate) exchange_at: UnixMs,
+    /// When to see whether what was gossiped has arrived.
+    pub(crate) confirm_at: Option<UnixMs>,
 }
 
 impl Space {
@@ -72,6 +74,7 @@ impl Space {
             back: HashMap::new(),
             pull: None,
             exchange_at: crate::sync::first_exchange(now),
+            confirm_at: None,
         }
     }
 

@@ -15,6 +15,13 @@ use types::{EventId, PeerId, SpaceId, Table, UnixMs, ViewError};
 /// A heads exchange with some peer happens at least this often, plus up to half as much again.
 const EXCHANGE_EVERY_MS: u64 = 10_000;
 
+/// So long after gossiping something, this many members are asked whether they have it.
+const CONFIRM_MS: u64 = 400;
+const CONFIRM_PEERS: usize = 3;
+
+/// A member that came less than this ago may not be in the gossip mesh yet.
+const YOUNG_MS: u64 = 5_000;
+
 /// A peer is asked for its heads at most this often, whatever gossip says.
 const ASK_GAP_MS: u64 = 100;
 
@@ -68,6 +75,32 @@ impl Engine {
         }
     }
 
+    /// What was gossiped may be lost, most of all while a mesh is forming: a few members are asked soon whether they
+    /// have it, and those that came a moment ago at once.
+    pub(crate) fn confirm_later(&mut self, now: UnixMs, space_id: SpaceId) {
+        let young: Vec<PeerId> =
+            self.present(&space_id).into_iter().filter(|p| self.peers.greeted_within(p, now, YOUNG_MS)).collect();
+        if let Some(space) = self.spaces.get_mut(&space_id) {
+            space.confirm_at.get_or_insert(now.plus_ms(CONFIRM_MS));
+            space.ask_again.extend(young);
+        }
+    }
+
+    fn confirm_when_due(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) {
+        if self.spaces.get(&space_id).and_then(|s| s.confirm_at).is_none_or(|at| cx.now < at) {
+            return;
+        }
+        let mut present = self.present(&space_id);
+        while present.len() > CONFIRM_PEERS {
+            let at = u32::from_be_bytes(draw(cx.entropy)) as usize % present.len();
+            present.swap_remove(at);
+        }
+        if let Some(space) = self.spaces.get_mut(&space_id) {
+            space.confirm_at = None;
+            space.ask_again.extend(present);
+        }
+    }
+
     /// Members of a space that are connected and have said who they are.
     pub(crate) fn present(&self, space_id: &SpaceId) -> Vec<PeerId> {
         let Some(space) = self.spaces.get(space_id) else { return Vec::new() };
@@ -77,6 +110,7 @@ impl Engine {
     pub(crate) fn tick_sync(&mut self, cx: &mut Cx<'_>) -> Result<(), ViewError> {
         let ids: Vec<_> = self.spaces.keys().copied().collect();
         for space_id in ids {
+            self.confirm_when_due(cx, space_id);
             let due: Vec<PeerId> = match self.spaces.get(&space_id) {
                 Some(space) => space.ask_again.iter().copied().collect(),
                 None => continue,
