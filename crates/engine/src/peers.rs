@@ -217,6 +217,10 @@ impl Engine {
             known.greeted = Some((card.npub, card.name));
             known.greeted_at = cx.now;
         }
+        let shared: Vec<_> = self.spaces.values().filter(|s| s.charter.may_read(&card.npub)).map(|s| s.id).collect();
+        for space in shared {
+            self.exchange_soon(cx.now, space);
+        }
         cx.net(NetEffect::Keep(peer, true));
         Ok(true)
     }

@@ -19,8 +19,10 @@ const EXCHANGE_EVERY_MS: u64 = 10_000;
 const CONFIRM_MS: u64 = 400;
 const CONFIRM_PEERS: usize = 3;
 
-/// A member that came less than this ago may not be in the gossip mesh yet.
-const YOUNG_MS: u64 = 5_000;
+/// A member that came less than this ago may not be in the gossip mesh yet, or others may still gossip into its dead
+/// connection: until then heads are compared this often.
+const YOUNG_MS: u64 = 12_000;
+const YOUNG_EVERY_MS: u64 = 1_000;
 
 /// A peer is asked for its heads at most this often, whatever gossip says.
 const ASK_GAP_MS: u64 = 100;
@@ -141,12 +143,25 @@ impl Engine {
             return Ok(());
         }
         space.exchange_at = cx.now.plus_ms(EXCHANGE_EVERY_MS + jitter);
-        let present = self.present(&space_id);
+        let mut present = self.present(&space_id);
+        let young: Vec<PeerId> =
+            present.iter().filter(|p| self.peers.greeted_within(p, cx.now, YOUNG_MS)).copied().collect();
+        if !young.is_empty() {
+            present = young;
+            self.exchange_soon(cx.now, space_id);
+        }
         if present.is_empty() {
             return Ok(());
         }
         let at = u32::from_be_bytes(draw(cx.entropy)) as usize % present.len();
         self.ask_heads(cx, present[at], space_id)
+    }
+
+    /// Heads are compared within a second.
+    pub(crate) fn exchange_soon(&mut self, now: UnixMs, space_id: SpaceId) {
+        if let Some(space) = self.spaces.get_mut(&space_id) {
+            space.exchange_at = space.exchange_at.min(now.plus_ms(YOUNG_EVERY_MS));
+        }
     }
 
     /// A peer told what it holds.
