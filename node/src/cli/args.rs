@@ -1,6 +1,6 @@
 //! The commands and the flags that all of them take.
 
-use super::{Output, beads, down, init, invite, join, space, status, up};
+use super::{Output, beads, down, git_merge_driver, init, invite, join, merge, space, status, up};
 use crate::{CliError, Exit};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -51,6 +51,10 @@ pub enum Command {
     Space(space::Args),
     /// Read and change beads
     Beads(beads::Args),
+    /// Merge three versions of a beads file
+    Merge(merge::Args),
+    /// Merge beads files for git
+    GitMergeDriver(git_merge_driver::Args),
     /// List the exit codes
     #[command(after_help = "Example:\n  townmesh exit-codes --json")]
     ExitCodes,

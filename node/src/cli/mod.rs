@@ -4,9 +4,11 @@ mod args;
 mod beads;
 mod connect;
 mod down;
+mod git_merge_driver;
 mod init;
 mod invite;
 mod join;
+mod merge;
 mod output;
 mod setup;
 mod space;
@@ -50,7 +52,8 @@ fn run(cli: Cli, output: &Output) -> Result<Exit, CliError> {
         Command::Status(args) => status::run(&cx, &args),
         Command::Space(args) => space::run(&cx, args),
         Command::Beads(args) => beads::run(&cx, args),
-        // Commands that need no node and no home: `merge` and `git-merge-driver` belong here.
+        Command::Merge(args) => merge::run(output, args),
+        Command::GitMergeDriver(args) => git_merge_driver::run(output, &args),
         Command::ExitCodes => args::exit_codes(output),
     }
 }
