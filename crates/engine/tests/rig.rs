@@ -23,6 +23,9 @@ impl Entropy for Seeded {
     }
 }
 
+/// Ids and their new lines; `None` removes.
+pub type Lines = Vec<(String, Option<String>)>;
+
 pub struct Rig {
     pub engine: Engine,
     pub store: Memory,
@@ -33,7 +36,7 @@ pub struct Rig {
     /// What the bridge knew of the file last.
     known: BTreeMap<String, String>,
     pub broken: Vec<(u32, String)>,
-    pub prepared: Option<(u64, Vec<(String, Option<String>)>)>,
+    pub prepared: Option<(u64, Lines)>,
     /// Whether prepared files are committed by themselves.
     pub commits: bool,
     /// Whether the snapshot came before the answer the last time.
