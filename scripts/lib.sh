@@ -164,7 +164,7 @@ tm_rocksdb() {
     flock "$lock"
     # Somebody else may have built it while we waited.
     if ! why=$(tm_rocksdb_check "$dir"); then
-      tm_say "RocksDB in $dir: $why. Building it once (5 to 15 minutes on two cores)"
+      tm_say "RocksDB in $dir: $why. Building it once (10 to 20 minutes on two cores)"
       built=$(tm_rocksdb_build) || tm_die "RocksDB could not be built"
       tm_rocksdb_keep "$built" "$dir"
       why=$(tm_rocksdb_check "$dir") || tm_die "RocksDB was built, but $why"
