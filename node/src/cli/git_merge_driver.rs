@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 /// Flags of `git-merge-driver`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
-    git config merge.beads.driver \"townmesh git-merge-driver %O %A %B %P\"\n  \
+#[command(
+    after_help = "Examples:\n  townmesh git-merge-driver base.jsonl ours.jsonl theirs.jsonl .beads/issues.jsonl\n\n\
+    For git to use it:\n  git config merge.beads.driver \"townmesh git-merge-driver %O %A %B %P\"\n  \
     echo '.beads/issues.jsonl merge=beads' >> .gitattributes\n\n\
-    Exit codes: 0 clean, 1 merged with conflicts kept and listed (review, then git add), 2 bad input, file untouched")]
+    Exit codes: 0 clean, 1 merged with conflicts kept and listed (review, then git add), 2 bad input, file untouched"
+)]
 pub struct Args {
     /// The ancestor's version (%O)
     ancestor: PathBuf,
