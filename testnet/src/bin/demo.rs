@@ -149,8 +149,9 @@ fn resolve(story: &mut Story, net: &Net) -> Result<()> {
         let listed = net[1].json(&["beads", "conflicts", "--edits"])?;
         let all = listed["conflicts"].as_array().context("conflicts")?;
         let [one] = all.as_slice() else { bail!("{} conflicts of edits, expected one: {listed}", all.len()) };
-        let values: Vec<&Value> = one["values"].as_array().context("values")?.iter().map(|v| &v["value"]).collect();
-        Ok(format!("{} {}: {values:?}", one["id"], one["unit"]))
+        let values = one["values"].as_array().context("values")?.iter().map(|v| v["value"].clone()).collect::<Value>();
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        Ok(format!("{} {}: {}", text(&one["id"]), text(&one["unit"]), values))
     })?;
     story.step("resolved on server", || {
         let listed = net[1].json(&["beads", "conflicts", "--edits"])?;
