@@ -142,6 +142,9 @@ class Check:
 
     def judge(self, base, ours, theirs, merged, conflicts):
         base, ours, theirs = ({b["id"]: units(b) for b in side} for side in (base, ours, theirs))
+        for bead_id, times in collections.Counter(b["id"] for b in merged).items():
+            if times > 1:
+                self.fault("an id more than once in the result:", bead_id)
         raw, merged = {b["id"]: b for b in merged}, {b["id"]: units(b) for b in merged}
         listed = {(c["id"], c["unit"]): [listed_value(c["unit"], v) if c["unit"] != "delete" else v for v in c["values"]]
                   for c in conflicts}
@@ -168,8 +171,9 @@ class Check:
                 return
             self.counts["delete against edit, listed"] += 1
             expected.add((bead_id, "delete"))
-            if (bead_id, "delete") not in listed:
-                self.fault("delete against edit is not listed:", bead_id)
+            values = listed.get((bead_id, "delete"), [])
+            if len(values) != 2 or sum(v is None for v in values) != 1:
+                self.fault("delete against edit is not listed with both values:", bead_id, values)
             ours = theirs = side
         if base is None:
             if ours is not None and theirs is not None and not self.one_bead(ours, theirs):
@@ -270,15 +274,48 @@ def conflict_set(report):
     return sorted((c["id"], c["unit"], value(c)) for c in report["conflicts"])
 
 
+def reverted(unit_of, revert):
+    """Puts what one side alone changed back to what the base says."""
+    def damage(beads, conflicts, triple):
+        base, ours, theirs = ({b["id"]: b for b in side} for side in triple)
+        for bead in beads:
+            three = [version.get(bead["id"]) for version in (base, ours, theirs)]
+            if None in three:
+                continue
+            before, own, other = (units(version).get(unit_of) for version in three)
+            if before is not None and (own == before) != (other == before):
+                return revert(bead, three[0])
+        raise StopIteration
+    return damage
+
+
+def put_back(*names):
+    def revert(bead, base):
+        for name in names:
+            bead.pop(name, None)
+            if name in base:
+                bead[name] = base[name]
+    return revert
+
+
 DAMAGES = {
-    "a dropped bead": lambda beads, conflicts: beads.pop(0),
-    "a reverted title": lambda beads, conflicts: beads[0].update(title="damaged"),
-    "a reverted status": lambda beads, conflicts: beads[0].update(status="damaged"),
-    "a dropped label": lambda beads, conflicts: next(b for b in beads if b.get("labels"))["labels"].pop(),
-    "a dropped edge": lambda beads, conflicts: next(b for b in beads if b.get("dependencies"))["dependencies"].pop(),
-    "an invented bead": lambda beads, conflicts: beads.append({"id": "nowhere-1", "title": "x"}),
-    "an earlier updated_at": lambda beads, conflicts: beads[0].update(updated_at="2001-01-01T00:00:00Z"),
-    "a conflict that is not listed": lambda beads, conflicts: conflicts.pop(0),
+    "one side's description back to the base's": reverted("field:description", put_back("description")),
+    "one side's lifecycle back to the base's": reverted("lifecycle", put_back(*LIFECYCLE)),
+    "a line twice": lambda beads, conflicts, _: beads.append(dict(beads[0])),
+    "a delete's values dropped":
+        lambda beads, conflicts, _: next(c for c in conflicts if c["unit"] == "delete").update(values=[]),
+    "a conflict of two edits not listed":
+        lambda beads, conflicts, _: conflicts.remove(next(c for c in conflicts if c["unit"] != "delete")),
+    "one value of two edits dropped":
+        lambda beads, conflicts, _: next(c for c in conflicts if c["unit"] != "delete")["values"].pop(),
+    "a dropped bead": lambda beads, conflicts, _: beads.pop(0),
+    "a reverted title": lambda beads, conflicts, _: beads[0].update(title="damaged"),
+    "a reverted status": lambda beads, conflicts, _: beads[0].update(status="damaged"),
+    "a dropped label": lambda beads, conflicts, _: next(b for b in beads if b.get("labels"))["labels"].pop(),
+    "a dropped edge": lambda beads, conflicts, _: next(b for b in beads if b.get("dependencies"))["dependencies"].pop(),
+    "an invented bead": lambda beads, conflicts, _: beads.append({"id": "nowhere-1", "title": "x"}),
+    "an earlier updated_at": lambda beads, conflicts, _: beads[0].update(updated_at="2001-01-01T00:00:00Z"),
+    "a conflict that is not listed": lambda beads, conflicts, _: conflicts.pop(0),
 }
 
 
@@ -289,7 +326,7 @@ def self_test(results):
         for triple, merged, report in results:
             beads, conflicts = json.loads(json.dumps(merged)), json.loads(json.dumps(report["conflicts"]))
             try:
-                damage(beads, conflicts)
+                damage(beads, conflicts, triple)
             except (IndexError, StopIteration):
                 continue
             check = Check()
