@@ -170,7 +170,8 @@ async fn what_is_no_file_is_a_typed_failure_until_it_is_one() {
     }
     assert!(matches!(event, Event::Failed(ReadError::BrokenLink(_))), "{event:?}");
     std::fs::remove_file(desk.file()).unwrap();
-    desk.write(&file(&[line("a", 1)]));
+    // Written in place it may rightly be seen while it is empty: nothing was there that this could take away.
+    desk.write_by_rename(&file(&[line("a", 1)]));
     let mut snapshot = desk.snapshot().await;
     if snapshot.generation == MISSING {
         snapshot = desk.snapshot().await;
