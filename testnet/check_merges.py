@@ -227,10 +227,9 @@ class Check:
             self.counts["settled: comments_union"] += int(base is not None and (ours is None or theirs is None))
             return result is not None or wrong("lost comment:", True)
         if unit == "created_at":
-            changed = [v for v in (ours, theirs) if v is not None and v != base] or [base]
-            self.counts["settled: created_at_min"] += int(len(set(changed)) > 1)
-            want = min(changed, key=lambda v: (isinstance(v, int), v)) if None not in changed else None
-            return result == want or wrong("not the earlier creation:", want)
+            self.counts["settled: created_at_min"] += int(len({base, ours, theirs} - {None}) > 1)
+            want = min((v for v in (base, ours, theirs) if v is not None), key=lambda v: (isinstance(v, int), v), default=None)
+            return result == want or wrong("not the earliest creation:", want)
         if ours == theirs:
             self.counts["both sides alike" if ours != base else "untouched"] += 1
             return result == ours or wrong("lost (both sides alike):", ours)

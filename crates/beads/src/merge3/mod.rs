@@ -26,7 +26,7 @@ pub enum SettledRule {
     EqualValues,
     /// The latest `updated_at` of all three versions stands.
     UpdatedAtMax,
-    /// Of two new `created_at` the earlier stands; taking it away is no change.
+    /// Of all `created_at` the earliest stands; taking it away is no change.
     CreatedAtMin,
     /// Comments are never removed.
     CommentsUnion,

@@ -152,8 +152,10 @@ fn changed(base: &Shown, side: Option<&Bead>) -> Edits {
         return edits(None, vec![delete_write(base, note)]);
     };
     let mut writes = diff(&Shadow { updated_at_ns: None, ..Shadow::of(base) }, bead).writes;
-    // The base's time stays in the running: were it replaced by an earlier one, a second merge could rank values anew.
-    writes.iter_mut().filter(|w| w.unit == Unit::UpdatedAt).for_each(|w| w.replaces.clear());
+    // The base's times stay in the running, as in a mesh: the earliest creation and the latest change of all three
+    // stand. Were they replaced, a second merge could rank values anew.
+    let times = |w: &&mut Write| matches!(w.unit, Unit::CreatedAt | Unit::UpdatedAt);
+    writes.iter_mut().filter(times).for_each(|w| w.replaces.clear());
     edits(side, writes)
 }
 
