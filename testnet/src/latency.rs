@@ -24,6 +24,11 @@ impl Times {
         self.0.get(rank.saturating_sub(1).min(self.0.len().saturating_sub(1))).copied().unwrap_or_default()
     }
 
+    /// Every measurement in milliseconds, the smallest first.
+    pub fn raw_ms(&self) -> Vec<f64> {
+        self.0.iter().map(|time| crate::bench::ms(*time)).collect()
+    }
+
     /// How many edits were measured.
     pub fn count(&self) -> usize {
         self.0.len()
@@ -51,7 +56,7 @@ fn mark(bead: &mut Value, marker: &str) {
     bead["updated_at"] = jiff::Timestamp::now().to_string().into();
 }
 
-fn until_contains(file: &Path, marker: &str, started: Instant) -> Result<()> {
+pub(crate) fn until_contains(file: &Path, marker: &str, started: Instant) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let mut seen = None;
     loop {

@@ -3,8 +3,10 @@
 //! [`Net`] has [`Node`]s with homes and workspace directories of their own, on loopback, without mDNS. Nothing here uses
 //! the project's crates: nodes are steered through the command line and judged by what they print and write.
 
+pub mod bench;
 mod binary;
 pub mod compare;
+pub mod control;
 pub mod fixture;
 pub mod latency;
 mod net;

@@ -16,13 +16,14 @@ pub struct Net {
 }
 
 impl Net {
-    /// `count` nodes called `a`, `b`, `c` …; none runs yet.
+    /// `count` nodes called `a`, `b`, `c` … `z`, `n26` …; none runs yet.
     ///
     /// # Errors
     /// When the directories cannot be made.
     pub fn new(count: usize) -> Result<Net> {
         let dir = tempfile::Builder::new().prefix("townmesh-testnet-").tempdir()?;
-        let name = |i: usize| char::from(b'a'.saturating_add(u8::try_from(i).unwrap_or(u8::MAX))).to_string();
+        let letter = |i: usize| u8::try_from(i).ok().filter(|i| *i < 26).map(|i| char::from(b'a' + i).to_string());
+        let name = |i: usize| letter(i).unwrap_or_else(|| format!("n{i}"));
         let nodes = (0..count).map(|i| Node::new(dir.path(), &name(i))).collect::<Result<_>>()?;
         Ok(Net { nodes, dir: Some(dir) })
     }
@@ -72,13 +73,20 @@ impl Net {
     /// # Errors
     /// When a step fails.
     pub fn join(&mut self, at: usize) -> Result<()> {
+        self.join_without_files(at)?;
+        self.nodes[at].json(&["space", "attach", "."]).map(drop)
+    }
+
+    /// Lets a node join the first one without a workspace directory.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn join_without_files(&mut self, at: usize) -> Result<()> {
         let ticket = self.ticket()?;
         let node = &mut self.nodes[at];
         let name = node.name.clone();
         node.json(&["join", &ticket, "--no-service", "--yes", "--name", &name])?;
-        node.up()?;
-        node.json(&["space", "attach", "."])?;
-        Ok(())
+        node.up()
     }
 
     /// A ticket of the first node.

@@ -61,11 +61,10 @@ pub struct Replier {
 }
 
 impl Replier {
-    /// Tells the caller how far things are; skipped when the caller reads too slowly.
-    pub fn progress(&self, progress: Value) {
-        if let Some(out) = &self.out {
-            let _ = out.try_send(Response::progress(self.id, progress).to_line());
-        }
+    /// Tells the caller how far things are. Returns whether the caller will hear it: not when it is gone or reads
+    /// too slowly.
+    pub fn progress(&self, progress: Value) -> bool {
+        self.out.as_ref().is_some_and(|out| out.try_send(Response::progress(self.id, progress).to_line()).is_ok())
     }
 
     /// Answers the call.

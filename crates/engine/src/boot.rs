@@ -77,6 +77,7 @@ impl Engine {
             next_ask: 1,
             workspaces: BTreeMap::new(),
             joins: Vec::new(),
+            watchers: BTreeMap::new(),
             listen: BTreeSet::new(),
             card: None,
             attestation,

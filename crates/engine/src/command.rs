@@ -34,6 +34,19 @@ pub struct BeadChange {
     pub comments: Vec<String>,
 }
 
+/// A change of the bead that is shown under an id.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BeadEdit {
+    /// Its shown id.
+    pub id: String,
+    /// What to change.
+    #[serde(flatten)]
+    pub change: BeadChange,
+}
+
+/// Changes in one `beads.batch`.
+pub const BATCH_MAX: usize = 1_000;
+
 /// Which of several live values a resolution keeps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -186,6 +199,22 @@ pub enum Command {
         id: String,
         /// What to change.
         change: BeadChange,
+    },
+    /// Changes many beads in one step: all of it or nothing.
+    #[serde(rename = "beads.batch")]
+    Batch {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// At most `BATCH_MAX` changes, each of another bead.
+        edits: Vec<BeadEdit>,
+    },
+    /// Tells which beads change, until the caller goes.
+    #[serde(rename = "beads.watch")]
+    Watch {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
     },
     /// A new bead.
     #[serde(rename = "beads.add")]

@@ -6,6 +6,7 @@ use crate::error::ApiError;
 use crate::input::{AskId, CallId, Input, NetInput, WorkspaceId};
 use crate::peers::Peers;
 use crate::space::{PendingJoin, Space};
+use crate::desk::Watcher;
 use crate::txn::Txn;
 use crate::workspace::Workspace;
 use identity::{HostKey, OwnerKey};
@@ -31,6 +32,7 @@ pub struct Engine {
     pub(crate) next_ask: AskId,
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
     pub(crate) joins: Vec<PendingJoin>,
+    pub(crate) watchers: BTreeMap<CallId, Watcher>,
     pub(crate) listen: BTreeSet<String>,
     pub(crate) card: Option<(Vec<u8>, UnixMs)>,
     pub(crate) attestation: Option<String>,
@@ -110,6 +112,10 @@ impl Engine {
         match input {
             Input::Tick => self.tick(cx),
             Input::Command { call, command } => self.command(cx, call, command),
+            Input::CallerGone(call) => {
+                self.watchers.remove(&call);
+                Ok(())
+            }
             Input::Net(input) => self.net(cx, input),
             Input::Workspace(_) if self.read_only.is_some() => Ok(()),
             Input::Workspace(input) => self.workspace_input(cx, input),
@@ -150,6 +156,7 @@ impl Engine {
         self.tick_peers(cx)?;
         self.tick_sync(cx)?;
         self.tick_joins(cx);
+        self.tick_watchers(cx);
         Ok(())
     }
 
@@ -158,6 +165,7 @@ impl Engine {
         let touched = cx.txn.take_touched();
         if !touched.is_empty() {
             self.mark_dirty(&touched);
+            self.tell_watchers(cx, &touched);
         }
         self.pump_workspaces(cx)
     }

@@ -27,6 +27,8 @@ pub enum Input {
         /// What they want.
         command: Command,
     },
+    /// A caller that was answered bit by bit is gone.
+    CallerGone(CallId),
     /// Something from the network.
     Net(NetInput),
     /// Something from a workspace directory.

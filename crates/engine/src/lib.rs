@@ -23,7 +23,7 @@ mod txn;
 mod workspace;
 
 pub use boot::{Boot, BootError};
-pub use command::{BeadChange, Choice, Command, FieldValue, SpaceRef};
+pub use command::{BATCH_MAX, BeadChange, BeadEdit, Choice, Command, FieldValue, SpaceRef};
 pub use effect::{Effect, NetEffect, Verdict, WorkspaceEffect};
 pub use engine::Engine;
 pub use entropy::Entropy;

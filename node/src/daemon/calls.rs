@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 /// How long a command may take.
 const COMMAND_WAIT: Duration = Duration::from_secs(30);
 
+/// The method that is answered bit by bit until its caller goes.
+const WATCH: &str = "beads.watch";
+
 /// How long joining may take: somebody else's machine has to answer.
 const JOIN_WAIT: Duration = Duration::from_secs(60);
 
 struct Waiting {
     reply: Replier,
-    until: Instant,
+    /// `None`: until the caller goes.
+    until: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -38,11 +42,15 @@ impl Calls {
 
     /// Keeps a caller until its answer comes.
     pub(super) fn add(&self, method: &str, reply: Replier) -> CallId {
-        let wait = if method == "join" { JOIN_WAIT } else { COMMAND_WAIT };
+        let until = match method {
+            WATCH => None,
+            "join" => Some(Instant::now() + JOIN_WAIT),
+            _ => Some(Instant::now() + COMMAND_WAIT),
+        };
         let mut state = self.state();
         state.next += 1;
         let call = state.next;
-        state.waiting.insert(call, Waiting { reply, until: Instant::now() + wait });
+        state.waiting.insert(call, Waiting { reply, until });
         call
     }
 
@@ -54,11 +62,19 @@ impl Calls {
         }
     }
 
-    /// Tells a caller how far things are.
-    pub(super) fn progress(&self, call: CallId, progress: Value) {
-        if let Some(waiting) = self.state().waiting.get(&call) {
-            waiting.reply.progress(progress);
+    /// Tells a caller how far things are. A caller that is answered bit by bit must hear everything: the result says
+    /// whether it is to be forgotten because it did not.
+    pub(super) fn progress(&self, call: CallId, progress: Value) -> bool {
+        {
+            let state = self.state();
+            let Some(waiting) = state.waiting.get(&call) else { return true };
+            if waiting.reply.progress(progress) || waiting.until.is_some() {
+                return false;
+            }
         }
+        let message = "this caller is gone, or reads more slowly than beads change";
+        self.done(call, Err(error("watch_behind", message, &["townmesh beads watch"])));
+        true
     }
 
     /// Answers everybody who has waited too long.
@@ -66,7 +82,7 @@ impl Calls {
         let now = Instant::now();
         let late: Vec<CallId> = {
             let state = self.state();
-            state.waiting.iter().filter(|(_, w)| w.until <= now).map(|(call, _)| *call).collect()
+            state.waiting.iter().filter(|(_, w)| w.until.is_some_and(|until| until <= now)).map(|(call, _)| *call).collect()
         };
         for call in late {
             let message = "no answer in time; what was asked may still happen";

@@ -26,7 +26,11 @@ impl Performer {
             // Kept before any effect of its group is performed.
             Effect::Persist(_) => {}
             Effect::Reply { call, result } => self.calls.done(call, result.map_err(api_error)),
-            Effect::Progress { call, progress } => self.calls.progress(call, progress),
+            Effect::Progress { call, progress } => {
+                if self.calls.progress(call, progress) {
+                    own.push_back(Input::CallerGone(call));
+                }
+            }
             Effect::Net(effect) => self.net(effect, own),
             Effect::Workspace(effect) => self.workspaces.perform(effect, own),
             Effect::Warn { code, message } => tracing::warn!(code, "{message}"),

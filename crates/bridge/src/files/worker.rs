@@ -95,13 +95,13 @@ impl Worker {
 
     fn look_at_file(&mut self, now: Instant) -> Result<Option<Snapshot>, ReadError> {
         let due = |at: Instant| at <= now;
+        // A link without a target is no file that somebody deleted, though from outside it looks just so.
+        prepare::resolve(&self.path)?;
         let waited = self.pending.is_some_and(|(_, since)| due(since + self.options.settle));
         if !waited && !self.again.is_some_and(due) && !self.owed && self.stamp == Some(read::stamp(&self.path)?) {
             return Ok(None);
         }
         self.again = None;
-        // A link without a target is no file that somebody deleted.
-        prepare::resolve(&self.path)?;
         let Some(content) = read::read(&self.path)? else { return Ok(self.take_missing(now)) };
         match &content.stamp {
             None => {

@@ -181,6 +181,17 @@ async fn what_is_no_file_is_a_typed_failure_until_it_is_one() {
 }
 
 #[tokio::test]
+async fn a_link_to_nowhere_is_told_even_where_there_was_nothing() {
+    let mut desk = Desk::open(None);
+    assert_eq!(desk.snapshot().await.generation, MISSING);
+    std::os::unix::fs::symlink("/nonexistent/x", desk.file()).unwrap();
+    assert!(matches!(desk.event().await, Event::Failed(ReadError::BrokenLink(_))));
+    std::fs::remove_file(desk.file()).unwrap();
+    desk.write_by_rename(&file(&[line("a", 1)]));
+    assert_eq!(ids(&desk.snapshot().await), ["a"]);
+}
+
+#[tokio::test]
 async fn real_files_come_back_to_the_letter() {
     for name in ["beads-5722.jsonl", "beads-10519.jsonl", "quinn-113.jsonl", "agent-mail-167.jsonl"] {
         let Some(text) = shared(name) else { return };

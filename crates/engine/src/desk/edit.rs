@@ -1,11 +1,12 @@
 //! Changing beads by command.
 
 use super::Answer;
-use crate::command::{BeadChange, SpaceRef};
+use crate::command::{BATCH_MAX, BeadChange, BeadEdit, SpaceRef};
 use crate::engine::{Cx, Engine};
 use crate::error::ApiError;
 use beads::{Bead, BeadId, Shadow, Unit, Write, create_writes, delete_write, diff};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use types::{SpaceId, UnixMs};
 
 /// Titles have 1 to this many bytes, as in bd.
@@ -23,6 +24,31 @@ impl Engine {
         let units: Vec<String> = writes.iter().map(|w| w.unit.to_string()).collect();
         self.commit(cx, space, &by, writes)?;
         Ok(Some(json!({ "id": id, "changed": units })))
+    }
+
+    pub(super) fn batch(&mut self, cx: &mut Cx<'_>, at: &SpaceRef, edits: &[BeadEdit]) -> Answer {
+        let space = self.resolve_space(at)?;
+        self.may_write(&space)?;
+        if edits.len() > BATCH_MAX {
+            let message = format!("{} changes in one batch where {BATCH_MAX} are allowed", edits.len());
+            return Err(ApiError::new("batch_too_large", message).hint("send several batches"));
+        }
+        let by = self.actor();
+        let mut seen = BTreeSet::new();
+        let mut writes = Vec::new();
+        for one in edits {
+            if !seen.insert(one.id.as_str()) {
+                return Err(ApiError::new("repeated_bead", format!("two changes of \"{}\" in one batch", one.id))
+                    .hint("put them into one change, or into two batches"));
+            }
+            let shown = self.find(cx, &space, &one.id)?;
+            let mut bead = shown.bead.clone();
+            edit(&mut bead, &one.change, &by, cx.now)?;
+            writes.extend(changes(&Shadow::of(&shown), bead, cx.now)?);
+        }
+        let count = writes.len();
+        self.commit(cx, space, &by, writes)?;
+        Ok(Some(json!({ "beads": edits.len(), "writes": count })))
     }
 
     pub(super) fn close_beads(

@@ -5,6 +5,9 @@ mod edit;
 mod import;
 mod list;
 mod status;
+mod watch;
+
+pub(crate) use watch::Watcher;
 
 use crate::command::{Command, SpaceRef};
 use crate::engine::{Cx, Engine};
@@ -48,6 +51,8 @@ impl Engine {
             Command::Show { at, id } => self.show(cx, &at, &id),
             Command::Ready { at, limit } => self.ready(cx, &at, limit),
             Command::Set { at, id, change } => self.set(cx, &at, &id, &change),
+            Command::Batch { at, edits } => self.batch(cx, &at, &edits),
+            Command::Watch { at } => self.watch(cx, call, &at),
             Command::Add { at, title, id, prefix, change } => self.add(cx, &at, &title, id, prefix, &change),
             Command::Close { at, ids, reason } => self.close_beads(cx, &at, &ids, reason.as_deref()),
             Command::Delete { at, ids } => self.delete_beads(cx, &at, &ids),

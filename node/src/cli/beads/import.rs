@@ -161,7 +161,7 @@ impl Import<'_> {
 
 /// The next line without its end. A line that is too long or not UTF-8 comes as a text that is rejected under its
 /// number: cut behind the limit, or with the broken bytes replaced by a control character.
-fn read_line(reader: &mut dyn BufRead, total: &mut usize) -> Result<Option<String>, CliError> {
+pub(super) fn read_line(reader: &mut dyn BufRead, total: &mut usize) -> Result<Option<String>, CliError> {
     let mut line = Vec::new();
     let mut skipped = 0usize;
     loop {

@@ -1,6 +1,7 @@
 //! `townmesh beads …`: reading and changing beads.
 
 mod add;
+mod batch;
 mod change;
 mod close;
 mod conflicts;
@@ -15,6 +16,7 @@ mod same;
 mod set;
 mod show;
 mod split;
+mod watch;
 
 use super::connect::Cx;
 use super::output::{number, one_line, text};
@@ -51,6 +53,8 @@ enum Action {
     Ready(ready::Args),
     /// Change a bead
     Set(set::Args),
+    /// Change many beads in few steps
+    Batch(batch::Args),
     /// Make a bead
     Add(add::Args),
     /// Close beads
@@ -67,6 +71,8 @@ enum Action {
     Split(split::Args),
     /// List the ops that changed a bead, newest first
     Log(log::Args),
+    /// Print the ids of beads as they change, until interrupted
+    Watch(watch::Args),
 }
 
 pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
@@ -77,6 +83,7 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
         Action::Show(args) => show::run(cx, args),
         Action::Ready(args) => ready::run(cx, &args),
         Action::Set(args) => set::run(cx, args),
+        Action::Batch(args) => batch::run(cx, &args),
         Action::Add(args) => add::run(cx, args),
         Action::Close(args) => close::run(cx, args),
         Action::Delete(args) => delete::run(cx, args),
@@ -85,6 +92,7 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
         Action::Same(args) => same::run(cx, args),
         Action::Split(args) => split::run(cx, args),
         Action::Log(args) => log::run(cx, args),
+        Action::Watch(args) => watch::run(cx, &args),
     }
 }
 
