@@ -7,6 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Time between two edits.
+const PACE: Duration = Duration::from_millis(250);
+
 /// Sorted times of many edits.
 #[derive(Debug, Clone)]
 pub struct Times(Vec<Duration>);
@@ -42,6 +45,8 @@ impl Times {
 pub fn over_mesh(from: &Node, to: &Node, ids: &[String], edits: usize) -> Result<Times> {
     let mut times = Vec::with_capacity(edits);
     for (at, id) in ids.iter().cycle().take(edits).enumerate() {
+        // A node takes a rest after it has written a large file; one edit now and then is what is measured.
+        std::thread::sleep(PACE);
         let marker = format!("latency mark {at} of {}", from.name);
         let started = Instant::now();
         from.edit_line(id, |bead| mark(bead, &marker))?;

@@ -50,6 +50,9 @@ struct Item<'a> {
 
 /// The values of one unit, highest rank first: the first is shown, more than one are a conflict.
 pub(crate) fn resolve(unit: &Unit, lives: &[&Live]) -> Vec<Group> {
+    if let [live] = lives {
+        return vec![group_of(&Item { live, canonical: canonical(unit, live.value.as_ref()) })];
+    }
     let mut items: Vec<Item<'_>> =
         lives.iter().map(|live| Item { live, canonical: canonical(unit, live.value.as_ref()) }).collect();
     items.sort_unstable_by_key(|item| std::cmp::Reverse(item.live.rank()));

@@ -151,18 +151,67 @@ impl BeadState {
     /// What this id adds to the totals of its space.
     pub fn contribution(&self) -> Contribution {
         let mut out = Contribution { state_digest: self.state_digest(), ..Contribution::default() };
-        for shown in self.shown().iter().filter(|s| !s.hidden) {
-            out.beads += 1;
-            for conflict in &shown.conflicts {
-                if conflict.baseline {
-                    out.baseline_conflicts += 1;
-                } else {
-                    out.conflicts += 1;
-                }
-            }
-            out.digest.add(shown.digest());
+        let groups = self.groups();
+        for (i, group) in groups.iter().enumerate() {
+            let shown_id = if i == 0 { self.id.clone() } else { view_id(&self.id, i, &groups) };
+            self.add_share(&shown_id, group, groups.len() == 1, &mut out);
         }
         out
+    }
+
+    /// Adds one bead's share as [`BeadState::show`] would have it, without making what only people look at: this runs
+    /// for every change of every bead.
+    fn add_share(&self, shown_id: &BeadId, group: &Group, alone: bool, out: &mut Contribution) {
+        let mine: BTreeSet<Birth> = group.births.iter().copied().collect();
+        let (mut conflicts, mut baseline_conflicts) = (0, 0);
+        let mut count = |values: &[register::Group]| match values {
+            [] | [_] => {}
+            many if many.iter().all(|g| g.baseline) => baseline_conflicts += 1,
+            _ => conflicts += 1,
+        };
+        let mut line = Vec::new();
+        push_part(&mut line, shown_id.as_str().as_bytes());
+        let mut deletes: Vec<&Live> = Vec::new();
+        let mut substance: Vec<Dot> = Vec::new();
+        for (unit, lives) in &self.live {
+            let lives: Vec<&Live> = lives.iter().filter(|l| alone || mine.contains(&l.birth)).collect();
+            if lives.is_empty() || matches!(unit, Unit::Relation(_)) {
+                continue;
+            }
+            if *unit == Unit::Delete {
+                deletes.clone_from(&lives);
+            }
+            if !unit.is_companion() {
+                substance.extend(lives.iter().map(|l| l.dot));
+            }
+            let shown = match lives.as_slice() {
+                // A lone write is shown, whatever it is.
+                [one] if unit.in_line() => canonical(unit, one.value.as_ref()),
+                [_] => None,
+                many => {
+                    let values = resolve(unit, many);
+                    count(&values);
+                    values.into_iter().next().filter(|_| unit.in_line()).and_then(|g| g.canonical)
+                }
+            };
+            if let Some(value) = shown {
+                push_part(&mut line, unit.to_string().as_bytes());
+                push_part(&mut line, &value);
+            }
+        }
+        let covering = |delete: &&Live| substance.iter().all(|dot| delete.covers.binary_search(dot).is_ok());
+        if deletes.iter().any(covering) {
+            return;
+        }
+        for ((a, b), lives) in self.relation_lives() {
+            if mine.contains(&a) {
+                count(&resolve(&Unit::Relation(b), &lives));
+            }
+        }
+        out.beads += 1;
+        out.conflicts += conflicts + u64::from(!deletes.is_empty());
+        out.baseline_conflicts += baseline_conflicts;
+        out.digest.add(Digest::of(&line));
     }
 
     fn state_digest(&self) -> Digest {
@@ -181,6 +230,7 @@ impl BeadState {
     }
 }
 
+#[cfg(test)]
 impl Shown {
     /// The digest of what is shown: id and the canonical value of every unit.
     fn digest(&self) -> Digest {
@@ -254,4 +304,59 @@ fn hide(birth: Birth, deletes: &[&Live], substance: &BTreeSet<Dot>, conflicts: &
     let values = deletes.iter().map(value).collect();
     conflicts.push(Conflict { unit: Unit::Delete, birth, baseline: false, values });
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diff::{create_writes, delete_write, diff};
+    use crate::line::{Parsed, parse_line};
+    use crate::write::{Stamp, Write};
+    use crate::{Shadow, bead::Bead};
+    use proptest::prelude::*;
+    use serde_json::{Map, json};
+    use types::{PubKey, UnixMs, Writer};
+
+    fn bead(title: u8, notes: u8, second: u8) -> Bead {
+        let line = json!({"id": "a", "title": format!("t{title}"), "notes": format!("n{notes}"), "labels": [format!("l{notes}")],
+            "created_at": format!("2026-01-01T00:00:{second:02}Z"), "updated_at": format!("2026-01-02T00:00:{notes:02}Z")});
+        match parse_line(&line.to_string()) {
+            Ok(Parsed::Issue(bead)) => bead,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    proptest! {
+        /// The share that is counted is the one of what is shown.
+        #[test]
+        fn a_share_is_what_is_shown(
+            steps in proptest::collection::vec((0u8..4, 0u8..3, 0u8..3, 0u8..3, 0u8..3), 1..12),
+        ) {
+            let id: BeadId = "a".parse().unwrap();
+            let mut state = BeadState::new(id);
+            for (seq, (what, writer, title, notes, second)) in (1u64..).zip(steps) {
+                let writer = Writer { host: PubKey([writer; 32]), incarnation: 0 };
+                let stamp = Stamp { dot: Dot { writer, seq, tag: 0 }, hlc: Hlc::new(UnixMs(seq), 0) };
+                let shown = state.shown();
+                let writes: Vec<Write> = match (what, shown.last()) {
+                    (0, Some(last)) => vec![delete_write(last, Map::new())],
+                    (1, Some(last)) => diff(&Shadow::of(last), &bead(title, notes, second)).writes,
+                    (2, _) => create_writes(&bead(title, notes, second), Some(&|_| Vec::new())),
+                    _ => create_writes(&bead(title, notes, second), None),
+                };
+                for write in writes {
+                    state.apply(&stamp, &write, &|_| false).unwrap();
+                }
+                let mut want = Contribution { state_digest: state.state_digest(), ..Contribution::default() };
+                for shown in state.shown().iter().filter(|s| !s.hidden) {
+                    want.beads += 1;
+                    want.digest.add(shown.digest());
+                    for conflict in &shown.conflicts {
+                        *(if conflict.baseline { &mut want.baseline_conflicts } else { &mut want.conflicts }) += 1;
+                    }
+                }
+                prop_assert_eq!(state.contribution(), want);
+            }
+        }
+    }
 }

@@ -1,12 +1,12 @@
 //! The state that lives between inputs, and the way of every input through it.
 
+use crate::desk::Watcher;
 use crate::effect::{Effect, NetEffect, WorkspaceEffect};
 use crate::entropy::Entropy;
 use crate::error::ApiError;
 use crate::input::{AskId, CallId, Input, NetInput, WorkspaceId};
 use crate::peers::Peers;
 use crate::space::{PendingJoin, Space};
-use crate::desk::Watcher;
 use crate::txn::Txn;
 use crate::workspace::Workspace;
 use identity::{HostKey, OwnerKey};

@@ -15,8 +15,8 @@ pub(crate) type KeyValue = (Vec<u8>, Vec<u8>);
 
 struct Cached {
     state: BeadState,
-    before: Contribution,
-    dirty: bool,
+    /// What it added to the totals before the first change; `None` while it is unchanged.
+    before: Option<Contribution>,
 }
 
 /// A view with changes on top.
@@ -113,6 +113,23 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// A bead that is likely to be changed next: kept decoded.
+    pub(crate) fn bead_to_change(&mut self, space: &SpaceId, id: &BeadId) -> Result<&BeadState, ViewError> {
+        let at = (*space, id.clone());
+        if !self.beads.contains_key(&at) {
+            let state = self.load(space, id)?;
+            if self.beads.len() >= CACHED_BEADS_MAX {
+                self.write_back()?;
+            }
+            self.beads.insert(at.clone(), Cached { state, before: None });
+        }
+        // It was put there just now, or was there before.
+        self.beads
+            .get(&at)
+            .map(|cached| &cached.state)
+            .ok_or_else(|| ViewError { table: Table::Beads, reason: format!("bead {id} is not held") })
+    }
+
     /// Changes a bead's state.
     pub(crate) fn change_bead<R>(
         &mut self,
@@ -123,13 +140,10 @@ impl<'a> Txn<'a> {
         let at = (*space, id.clone());
         let mut cached = match self.beads.remove(&at) {
             Some(cached) => cached,
-            None => {
-                let state = self.load(space, id)?;
-                Cached { before: state.contribution(), state, dirty: false }
-            }
+            None => Cached { state: self.load(space, id)?, before: None },
         };
+        cached.before.get_or_insert_with(|| cached.state.contribution());
         let result = change(&mut cached.state, self);
-        cached.dirty = true;
         if self.beads.len() >= CACHED_BEADS_MAX {
             self.write_back()?;
         }
@@ -157,11 +171,9 @@ impl<'a> Txn<'a> {
     /// Turns decoded beads into records.
     pub(crate) fn write_back(&mut self) -> Result<(), ViewError> {
         for ((space, id), cached) in std::mem::take(&mut self.beads) {
-            if !cached.dirty {
-                continue;
-            }
+            let Some(before) = cached.before else { continue };
             let after = cached.state.contribution();
-            self.totals_mut(&space)?.replace(&cached.before, &after);
+            self.totals_mut(&space)?.replace(&before, &after);
             let key = bead::key(&space, id.as_str());
             if cached.state.is_empty() {
                 self.delete(Table::Beads, key);

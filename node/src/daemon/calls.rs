@@ -82,7 +82,12 @@ impl Calls {
         let now = Instant::now();
         let late: Vec<CallId> = {
             let state = self.state();
-            state.waiting.iter().filter(|(_, w)| w.until.is_some_and(|until| until <= now)).map(|(call, _)| *call).collect()
+            state
+                .waiting
+                .iter()
+                .filter(|(_, w)| w.until.is_some_and(|until| until <= now))
+                .map(|(call, _)| *call)
+                .collect()
         };
         for call in late {
             let message = "no answer in time; what was asked may still happen";

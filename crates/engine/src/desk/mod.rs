@@ -100,13 +100,13 @@ impl Engine {
     }
 
     /// The bead that is shown under an id.
-    pub(crate) fn find(&self, cx: &Cx<'_>, space: &SpaceId, shown_id: &str) -> Result<Shown, ApiError> {
+    pub(crate) fn find(&self, cx: &mut Cx<'_>, space: &SpaceId, shown_id: &str) -> Result<Shown, ApiError> {
         let none = || {
             ApiError::new("unknown_bead", format!("no bead \"{}\" here", shown_id.chars().take(80).collect::<String>()))
                 .hint("townmesh beads ls --all")
         };
         let id: BeadId = crate::workspace::state_id(shown_id).parse().map_err(|_| none())?;
-        let shown = cx.txn.bead(space, &id)?.shown().into_iter();
+        let shown = cx.txn.bead_to_change(space, &id)?.shown().into_iter();
         shown.into_iter().find(|s| s.shown_id.as_str() == shown_id && !s.hidden).ok_or_else(none)
     }
 

@@ -110,11 +110,13 @@ impl Engine {
             space.ends.insert(op.writer, ends);
         }
         let stamp = Stamp { dot: Dot::new(op.writer, op.seq, &id), hlc: op.hlc };
-        for write in &op.writes {
-            let applied = cx.txn.change_bead(&space_id, &write.id, |state, txn| {
-                state.apply(&stamp, write, &|dot| *dot != stamp.dot && txn.has_dot(&space_id, dot))
+        for of_one_bead in op.writes.chunk_by(|a, b| a.id == b.id) {
+            let Some(id) = of_one_bead.first().map(|write| &write.id) else { continue };
+            let refused = cx.txn.change_bead(&space_id, id, |state, txn| {
+                let seen = |dot: &Dot| *dot != stamp.dot && txn.has_dot(&space_id, dot);
+                of_one_bead.iter().filter(|write| state.apply(&stamp, write, &seen).is_err()).count()
             })?;
-            if applied.is_err() {
+            for _ in 0..refused {
                 // The same on every host: the op counts, this write has no effect.
                 self.count("write_without_effect");
             }

@@ -29,7 +29,11 @@ impl Engine {
     fn pump_workspace(&mut self, cx: &mut Cx<'_>, id: WorkspaceId) -> Result<(), ViewError> {
         let Some(ws) = self.workspaces.get_mut(&id) else { return Ok(()) };
         let Some(base) = ws.base else { return Ok(()) };
-        if ws.flight.is_some() || !ws.broken.is_empty() || (ws.dirty.is_empty() && ws.forced.is_empty()) {
+        if ws.flight.is_some()
+            || cx.now < ws.rest_until
+            || !ws.broken.is_empty()
+            || (ws.dirty.is_empty() && ws.forced.is_empty())
+        {
             return Ok(());
         }
         match &ws.failed {
@@ -52,7 +56,7 @@ impl Engine {
         let shadows = changes.into_iter().map(|(line_id, _, record)| (line_id, record)).collect();
         if let Some(ws) = self.workspaces.get_mut(&id) {
             ws.attempts += 1;
-            ws.flight = Some(Flight { attempt: ws.attempts, states, shadows });
+            ws.flight = Some(Flight { attempt: ws.attempts, begun: cx.now, states, shadows });
             let attempt = ws.attempts;
             cx.workspace(WorkspaceEffect::Prepare { workspace: id, attempt, base, lines });
         }

@@ -22,6 +22,9 @@ pub(crate) use baseline::{Ancestors, Imported};
 /// How long to leave a directory alone after writing it failed, in milliseconds.
 pub(crate) const RETRY_MS: u64 = 5_000;
 
+/// Longest rest after writing a directory's file, in milliseconds.
+pub(crate) const REST_MS_MAX: u64 = 2_000;
+
 /// A coupled directory as it lives in memory.
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -36,6 +39,8 @@ pub(crate) struct Workspace {
     pub(crate) forced: BTreeSet<String>,
     pub(crate) flight: Option<Flight>,
     pub(crate) attempts: u64,
+    /// Not written before: writing a large file over and over takes at most half of a core.
+    pub(crate) rest_until: UnixMs,
     /// Lines that repeat an id: all but the first are only looked at when the directory is attached.
     pub(crate) repeated: usize,
     /// Lines that cannot be read: the file is left alone until they are mended.
@@ -49,6 +54,7 @@ pub(crate) struct Workspace {
 #[derive(Debug)]
 pub(crate) struct Flight {
     pub(crate) attempt: u64,
+    pub(crate) begun: UnixMs,
     /// Ids of the states that it takes in, to be compared again when it fails.
     pub(crate) states: BTreeSet<String>,
     pub(crate) shadows: Vec<(String, Option<ShadowRecord>)>,
@@ -65,6 +71,7 @@ impl Workspace {
             forced: BTreeSet::new(),
             flight: None,
             attempts: 0,
+            rest_until: UnixMs(0),
             repeated: 0,
             broken: Vec::new(),
             failed: None,

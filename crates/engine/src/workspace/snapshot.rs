@@ -1,7 +1,7 @@
 //! A file changed: which of it is news, which is old, which lines are gone.
 
 use super::attach::delete_line;
-use super::{Workspace, line_hash, state_id};
+use super::{REST_MS_MAX, Workspace, line_hash, state_id};
 use crate::effect::WorkspaceEffect;
 use crate::engine::{Cx, Engine};
 use crate::input::{ApplyResult, FileSnapshot, Generation, WorkspaceId, WorkspaceInput};
@@ -376,7 +376,9 @@ impl Engine {
             ApplyResult::Done(generation) => {
                 self.promote_intent(cx, id, &generation)?;
                 if let Some(ws) = self.workspaces.get_mut(&id) {
-                    ws.flight.take_if(|f| f.attempt == attempt);
+                    if let Some(flight) = ws.flight.take_if(|f| f.attempt == attempt) {
+                        ws.rest_until = cx.now.plus_ms(cx.now.since_ms(flight.begun).min(REST_MS_MAX));
+                    }
                     ws.base = Some(generation);
                 }
                 return Ok(());

@@ -43,7 +43,8 @@ pub(super) fn run(cx: &Cx<'_>, args: &Args) -> Result<Exit, CliError> {
             return Ok(());
         }
         let done = node.call(&Command::Batch { at: cx.at(), edits }).map_err(|mut err| {
-            err.message = format!("{} (in the group that ends with line {up_to}; what came before is done)", err.message);
+            err.message =
+                format!("{} (in the group that ends with line {up_to}; what came before is done)", err.message);
             err
         })?;
         beads += number(&done, "beads");

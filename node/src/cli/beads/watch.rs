@@ -9,11 +9,9 @@ use std::io::{self, Write as _};
 
 /// Flags of `beads watch`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  townmesh beads watch\n  townmesh beads watch --json\n\n\
+#[command(after_help = "Examples:\n  townmesh beads watch\n  townmesh beads watch --json\n\n\
     Prints an id per line, and `*` when so much changed that anything may have.\n\
-    With --json each line is a document: {\"changed\": [ids], \"all\": false}."
-)]
+    With --json each line is a document: {\"changed\": [ids], \"all\": false}.")]
 pub struct Args {}
 
 pub(super) fn run(cx: &Cx<'_>, _args: &Args) -> Result<Exit, CliError> {
