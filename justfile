@@ -15,6 +15,10 @@ fast:
 demo *ARGS:
     scripts/demo {{ARGS}}
 
+# the full counts: seeds, kills, fuzzing; takes hours
+soak *ARGS:
+    scripts/soak {{ARGS}}
+
 # cargo with the project's environment
 cargo *ARGS:
     scripts/cargo {{ARGS}}

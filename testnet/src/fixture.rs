@@ -1,26 +1,7 @@
 //! A beads file of our own making: always the same for the same numbers.
 
+use crate::random::Random;
 use serde_json::{Value, json};
-
-/// xorshift64*: small, fast, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end.max(1)).unwrap_or(1)).unwrap_or(0)
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from.get(self.below(from.len())).copied().unwrap_or_default()
-    }
-}
 
 const VERBS: [&str; 8] = ["Fix", "Write", "Measure", "Remove", "Speed up", "Document", "Test", "Split"];
 const THINGS: [&str; 8] = [
@@ -38,7 +19,7 @@ const LABELS: [&str; 5] = ["ci", "ux", "perf", "docs", "security"];
 
 /// `count` beads as lines sorted by id, with labels, dependencies and comments.
 pub fn lines(count: usize, seed: u64) -> Vec<String> {
-    let mut random = Random(seed | 1);
+    let mut random = Random::new(seed);
     (0..count).map(|at| bead(at, &mut random).to_string()).collect()
 }
 

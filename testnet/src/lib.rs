@@ -7,13 +7,16 @@ pub mod bench;
 mod binary;
 pub mod compare;
 pub mod control;
+pub mod crash;
 pub mod fixture;
 pub mod latency;
 mod net;
 mod node;
+mod random;
 mod wait;
 
 pub use binary::{binary, workspace};
 pub use net::Net;
 pub use node::{Node, Output, PATIENCE};
+pub use random::Random;
 pub use wait::wait_until;

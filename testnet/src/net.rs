@@ -153,9 +153,15 @@ impl IndexMut<usize> for Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
+        if std::thread::panicking() {
+            self.keep();
         }
+    }
+}
+
+impl Net {
+    /// Tells what went wrong: prints the logs, ends all nodes and leaves everything where it is.
+    pub fn keep(&mut self) {
         for node in &self.nodes {
             eprintln!("--- log of {} ---\n{}", node.name, node.log_tail());
         }

@@ -59,6 +59,8 @@ pub struct Node {
     pub env: BTreeMap<String, String>,
     /// The daemon, while it runs.
     pub child: Option<Child>,
+    /// A program with its arguments that runs all commands, the daemon too, for example in a mount namespace.
+    pub wrapper: Vec<String>,
     log: PathBuf,
 }
 
@@ -77,7 +79,7 @@ impl Node {
             ("TOWNMESH_LOG", "info"),
         ];
         let env = env.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        Ok(Node { name: name.to_owned(), home, work, env, child: None, log: base.join("log") })
+        Ok(Node { name: name.to_owned(), home, work, env, child: None, wrapper: Vec::new(), log: base.join("log") })
     }
 
     /// The beads file of its workspace directory.
@@ -135,7 +137,14 @@ impl Node {
     }
 
     fn command(&self, args: &[&str]) -> Result<Command> {
-        let mut command = Command::new(binary()?);
+        let mut command = match self.wrapper.split_first() {
+            Some((wrapper, first)) => {
+                let mut command = Command::new(wrapper);
+                command.args(first).arg(binary()?);
+                command
+            }
+            None => Command::new(binary()?),
+        };
         command.args(args).current_dir(&self.work).env("TOWNMESH_HOME", &self.home).envs(&self.env);
         Ok(command)
     }

@@ -9,5 +9,5 @@ pub mod git;
 
 pub use files::{
     Applied, ApplyError, BrokenLine, ChangedLine, EditError, Event, Generation, Handle, LineError, MISSING, OpenError,
-    Options, Prepared, ReadError, RepeatedLine, Snapshot, Workspace, blob_id,
+    Options, Prepared, ReadError, RepeatedLine, Snapshot, Step, Workspace, blob_id,
 };

@@ -83,6 +83,7 @@ impl Engine {
             attestation,
             counters: BTreeMap::new(),
             read_only: None,
+            lost: None,
             started: now,
         };
         match known {
@@ -145,7 +146,8 @@ impl Engine {
     fn load_workspaces(&mut self, cx: &mut Cx<'_>) -> Result<(), ViewError> {
         for (key, value) in cx.txn.collect(Table::Workspaces, ws_rec::PREFIX)? {
             let Some(id) = ws_rec::parse(&key) else { continue };
-            let workspace = Workspace::new(id, records::unpack(Table::Workspaces, &value)?);
+            let young = cx.txn.record(Table::Workspaces, &ws_rec::young_key(id))?.unwrap_or_default();
+            let workspace = Workspace::new(id, records::unpack(Table::Workspaces, &value)?, &young, cx.now);
             cx.workspace(WorkspaceEffect::Open { workspace: id, dir: workspace.record.dir.clone() });
             self.workspaces.insert(id, workspace);
         }

@@ -38,6 +38,7 @@ pub struct Engine {
     pub(crate) attestation: Option<String>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) read_only: Option<String>,
+    pub(crate) lost: Option<String>,
     pub(crate) started: UnixMs,
 }
 
@@ -121,6 +122,13 @@ impl Engine {
             Input::Workspace(input) => self.workspace_input(cx, input),
             Input::PersistFailed { reason } => {
                 self.read_only.get_or_insert(reason);
+                Ok(())
+            }
+            Input::RecordsLost { what } => {
+                // Numbers of this chain may be in use elsewhere; what members hold comes back from them.
+                self.new_incarnation(cx, &format!("the store lost records that were on disk ({what})"));
+                self.count("records_lost");
+                self.lost = Some(what);
                 Ok(())
             }
         }

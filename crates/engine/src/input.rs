@@ -38,6 +38,11 @@ pub enum Input {
         /// What the store said.
         reason: String,
     },
+    /// The store is older than it was: records that were on disk are gone. To be told before anything else.
+    RecordsLost {
+        /// What is known of it.
+        what: String,
+    },
 }
 
 /// Something from the network, unverified.

@@ -1,6 +1,6 @@
 //! Beads files: what counts as an edit, what does not, and that nothing is lost on the way.
 
-use crate::rig::{DIR, Rig, line};
+use crate::rig::{DIR, Rig, boot, line};
 use engine::{Command, SpaceRef};
 use serde_json::json;
 
@@ -182,4 +182,99 @@ fn a_crash_around_the_files_commit_makes_no_edits_of_its_own() {
         assert_eq!(rig.show("a-1").unwrap()["conflicts"], json!([]));
         assert_eq!(rig.line("a-1")["title"], "two");
     }
+}
+
+#[test]
+fn lost_records_begin_a_new_incarnation_before_anything_is_written() {
+    let mut rig = Rig::with_file(&[line("a-1", 1, json!({}))]);
+    let before = rig.ask(Command::Status {}).unwrap();
+    assert!(before["records_lost"].is_null());
+    // The store as it was before an edit that the file shows already.
+    let older = rig.store.clone();
+    rig.set("a-1", "notes", json!("seen by the file"));
+    assert_eq!(rig.line("a-1")["notes"], "seen by the file");
+    rig.store = older;
+    let (engine, _) = boot(&rig.store, &mut rig.entropy, rig.now, 7);
+    rig.engine = engine;
+    rig.input(engine::Input::RecordsLost { what: "all but a few".to_owned() });
+    rig.look(true);
+    let after = rig.ask(Command::Status {}).unwrap();
+    assert_ne!(after["incarnation"], before["incarnation"]);
+    assert_eq!(after["records_lost"], "all but a few");
+    // What the file still shows is taken in again, under the new number.
+    assert_eq!(rig.show("a-1").unwrap()["bead"]["notes"], "seen by the file");
+    rig.restart();
+    let later = rig.ask(Command::Status {}).unwrap();
+    assert_eq!(later["incarnation"], after["incarnation"]);
+    assert!(later["records_lost"].is_null());
+}
+
+#[test]
+fn a_tool_that_read_the_file_before_a_line_appeared_does_not_delete_it() {
+    let mut rig = Rig::with_file(&[line("a-1", 1, json!({})), line("a-2", 1, json!({}))]);
+    let add = |id: &str| Command::Add {
+        at: SpaceRef::default(),
+        title: "from the mesh".to_owned(),
+        id: Some(id.to_owned()),
+        prefix: None,
+        change: engine::BeadChange::default(),
+    };
+    rig.ask(add("b-1")).unwrap();
+    assert_eq!(rig.line("b-1")["title"], "from the mesh");
+    // It has just appeared; the tool writes what it read before, with an edit of its own.
+    rig.file.remove("b-1");
+    rig.file.remove("a-2");
+    rig.edit_file(&[line("a-1", 9, json!({"notes": "by the tool"}))]);
+    rig.look(false);
+    assert_eq!(rig.line("a-1")["notes"], "by the tool");
+    assert_eq!(rig.line("b-1")["title"], "from the mesh", "it is in the file again");
+    assert_eq!(rig.line("a-2")["title"], "title of a-2", "an older file deletes nothing");
+    assert_eq!(rig.space()["beads"], 3);
+    // Later it is known to everybody: leaving it out deletes it.
+    rig.now += 60_000;
+    rig.file.remove("b-1");
+    rig.look(false);
+    assert_eq!(rig.space()["beads"], 2);
+    // A line that appeared right before a crash is as young at the start, also when nothing was under way any more.
+    rig.ask(add("b-3")).unwrap();
+    rig.file.remove("b-3");
+    rig.edit_file(&[line("a-1", 11, json!({"notes": "meanwhile"}))]);
+    rig.restart();
+    assert_eq!(rig.line("b-3")["title"], "from the mesh");
+    rig.commits = false;
+    rig.ask(add("b-2")).unwrap();
+    let (_, lines) = rig.prepared.clone().unwrap();
+    for (id, text) in lines {
+        rig.file.insert(id, text.unwrap());
+    }
+    rig.commits = true;
+    rig.restart();
+    rig.file.remove("b-2");
+    rig.edit_file(&[line("a-1", 12, json!({"notes": "by the tool again"}))]);
+    rig.look(false);
+    assert_eq!(rig.line("b-2")["title"], "from the mesh");
+}
+
+#[test]
+fn a_tool_that_read_a_line_before_we_wrote_it_reverts_nothing_though_its_time_is_the_same() {
+    let mut rig = Rig::with_file(&[line("a-1", 1, json!({})), line("a-2", 1, json!({}))]);
+    let label = |rig: &mut Rig, label: &str| {
+        let change = engine::BeadChange { add_labels: vec![label.to_owned()], ..Default::default() };
+        // The same moment for both: what another host's op, stamped earlier and arriving later, does to the time.
+        rig.now -= 1_000;
+        rig.ask(Command::Set { at: SpaceRef::default(), id: "a-1".to_owned(), change }).unwrap();
+    };
+    label(&mut rig, "one");
+    let read_before = rig.line("a-1");
+    label(&mut rig, "two");
+    assert_eq!(rig.line("a-1")["updated_at"], read_before["updated_at"]);
+    rig.edit_file(&[read_before.clone(), line("a-2", 9, json!({"notes": "by the tool"}))]);
+    rig.look(false);
+    assert_eq!(rig.line("a-1")["labels"], json!(["one", "two"]));
+    assert_eq!(rig.line("a-2")["notes"], "by the tool");
+    // Whoever undoes it later has seen it.
+    rig.now += 60_000;
+    rig.edit_file(&[read_before, line("a-2", 10, json!({"notes": "by the tool again"}))]);
+    rig.look(false);
+    assert_eq!(rig.line("a-1")["labels"], json!(["one"]));
 }

@@ -6,17 +6,25 @@
 
 mod error;
 mod lock;
+mod mark;
 mod options;
 
 pub use error::StoreError;
 pub use lock::HomeLock;
+pub use mark::Lost;
 pub use options::Options;
 
-use rocksdb::{ColumnFamilyDescriptor, DB, IteratorMode, WriteBatch};
+use mark::Mark;
+use rocksdb::{
+    BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, IteratorMode, WriteBatch, properties,
+};
+use std::fs::File;
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 use types::{Each, Put, Table, View, ViewError};
 
 /// File beside the database that holds the layout's version as decimal text.
@@ -29,7 +37,10 @@ pub struct Store {
     /// Why the store refuses writes, once one has failed.
     failed: OnceLock<String>,
     fail_after: Option<AtomicU64>,
+    sync_delay: Duration,
     writing: Mutex<()>,
+    mark: Mark,
+    lost: Option<Lost>,
 }
 
 impl Store {
@@ -50,12 +61,17 @@ impl Store {
         let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.family(&cache)));
         let db =
             DB::open_cf_descriptors(&db_options, &db_path, families).map_err(|e| StoreError::open(&db_path, &e))?;
+        let mark = Mark::open(path)?;
+        let lost = mark.compare(db.latest_sequence_number());
         Ok(Store {
             db,
             path: path.to_owned(),
             failed: OnceLock::new(),
             fail_after: options.fail_after_writes.map(AtomicU64::new),
+            sync_delay: options.sync_delay,
             writing: Mutex::new(()),
+            mark,
+            lost,
         })
     }
 
@@ -88,7 +104,37 @@ impl Store {
     /// [`StoreError::Write`], and [`StoreError::ReadOnly`] ever after.
     pub fn sync(&self) -> Result<(), StoreError> {
         self.writable()?;
-        self.db.flush_wal(true).map_err(|e| self.give_up(e.into_string()))
+        if !self.sync_delay.is_zero() {
+            std::thread::sleep(self.sync_delay);
+        }
+        let written = self.db.latest_sequence_number();
+        self.db.flush_wal(true).map_err(|e| self.give_up(e.into_string()))?;
+        self.mark.note(written);
+        Ok(())
+    }
+
+    /// What had been synced once and was not there when this store was opened: its log was damaged, or its database
+    /// is an older copy. Noticed again at every opening until the next [`Store::sync`].
+    pub fn lost(&self) -> Option<Lost> {
+        self.lost
+    }
+
+    /// Merges every table's files into as few as there can be; reading and writing go on meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Family`] only: what RocksDB has to say about the merge it says at the next write.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        for table in Table::ALL {
+            self.db.compact_range_cf_opt(self.family(table)?, None::<&[u8]>, None::<&[u8]>, &options);
+        }
+        Ok(())
+    }
+
+    /// Merges of files that are under way now.
+    pub fn compactions_running(&self) -> u64 {
+        self.db.property_int_value(properties::NUM_RUNNING_COMPACTIONS).ok().flatten().unwrap_or_default()
     }
 
     fn writable(&self) -> Result<(), StoreError> {
@@ -140,17 +186,31 @@ impl View for Store {
 /// Refuses a store that a newer program made; notes the version in a new one.
 fn check_format(path: &Path) -> Result<(), StoreError> {
     let file = path.join(FORMAT_FILE);
-    let io = |source| StoreError::Io { path: file.clone(), source };
     let ours = proto::names::STORE_VERSION;
-    match std::fs::read_to_string(&file) {
-        Ok(text) => match text.trim().parse::<u32>() {
-            Ok(found) if found > ours => Err(StoreError::NewerFormat { found, ours }),
-            Ok(_) => Ok(()),
-            Err(_) => Err(StoreError::UnknownFormat { path: file }),
-        },
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => std::fs::write(&file, format!("{ours}\n")).map_err(io),
-        Err(e) => Err(io(e)),
+    let found = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(StoreError::Io { path: file, source }),
+    };
+    // An empty one is what a power cut left before it was written.
+    if found.is_empty() {
+        return write_format(path, ours).map_err(|source| StoreError::Io { path: file, source });
     }
+    match found.trim().parse::<u32>() {
+        Ok(found) if found > ours => Err(StoreError::NewerFormat { found, ours }),
+        Ok(_) => Ok(()),
+        Err(_) => Err(StoreError::UnknownFormat { path: file }),
+    }
+}
+
+/// Whole or not at all, and on disk before there is a database to go with it.
+fn write_format(store: &Path, version: u32) -> std::io::Result<()> {
+    let temp = store.join(format!("{FORMAT_FILE}.new"));
+    let mut file = File::create(&temp)?;
+    writeln!(file, "{version}")?;
+    file.sync_all()?;
+    std::fs::rename(temp, store.join(FORMAT_FILE))?;
+    File::open(store)?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How RocksDB is set: small memory, bounded disk.
 
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Options as Db};
+use std::time::Duration;
 
 /// What can be chosen when a store is opened.
 #[derive(Clone, Debug)]
@@ -11,11 +12,18 @@ pub struct Options {
     pub write_buffer_bytes: usize,
     /// Fault injection for tests: this many writes succeed, then the disk counts as full.
     pub fail_after_writes: Option<u64>,
+    /// Fault injection for tests: every sync takes this much longer, as on a slow disk.
+    pub sync_delay: Duration,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { cache_bytes: 8 << 20, write_buffer_bytes: 16 << 20, fail_after_writes: None }
+        Options {
+            cache_bytes: 8 << 20,
+            write_buffer_bytes: 16 << 20,
+            fail_after_writes: None,
+            sync_delay: Duration::ZERO,
+        }
     }
 }
 

@@ -23,6 +23,10 @@ fn human(status: &Value, out: &mut dyn Write) -> io::Result<()> {
     if let Some(reason) = status.get("read_only").and_then(Value::as_str) {
         writeln!(out, "  READ ONLY: {reason}")?;
     }
+    if let Some(what) = status.get("records_lost").and_then(Value::as_str) {
+        writeln!(out, "  RECORDS LOST: {}", one_line(&what.into(), 200))?;
+        writeln!(out, "    members give back what they hold; edits that had reached nobody are to be made again")?;
+    }
     for addr in list(status, "listen") {
         writeln!(out, "  listens at {}", one_line(addr, 120))?;
     }

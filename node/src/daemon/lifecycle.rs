@@ -3,6 +3,7 @@
 use super::boot;
 use super::calls::Calls;
 use super::inputs::{self, Inputs};
+use super::killpoint;
 use super::perform::Performer;
 use super::serve::Serving;
 use super::turn::{SystemEntropy, Turn, now};
@@ -38,15 +39,26 @@ pub(super) struct Options {
 /// # Errors
 /// Why it could not start, or `store` when it ended because of the disk.
 pub fn run_until_signal(home: &Home, offline: bool) -> Result<(), CliError> {
+    killpoint::arm_from_env()?;
     let runtime = runtime()?;
     let cancel = CancellationToken::new();
     runtime.spawn(signals(cancel.clone()));
     let (ready, _started) = oneshot::channel();
-    let result =
-        runtime.block_on(run(Options { home: home.clone(), offline, store: store::Options::default() }, ready, cancel));
+    let store = store::Options { sync_delay: sync_delay()?, ..store::Options::default() };
+    let result = runtime.block_on(run(Options { home: home.clone(), offline, store }, ready, cancel));
     // Tasks that hang in the system (a dead network file system, say) must not hold up the end.
     runtime.shutdown_timeout(CLOSE_WAIT);
     result
+}
+
+/// A slow disk for tests: `TOWNMESH_SYNC_DELAY_MS`, at most a minute.
+fn sync_delay() -> Result<Duration, CliError> {
+    let Ok(text) = std::env::var("TOWNMESH_SYNC_DELAY_MS") else { return Ok(Duration::ZERO) };
+    match text.parse() {
+        Ok(ms @ 0..=60_000) => Ok(Duration::from_millis(ms)),
+        _ => Err(CliError::new("bad_config", format!("TOWNMESH_SYNC_DELAY_MS={text}"))
+            .hint("a number of milliseconds, at most 60000")),
+    }
 }
 
 /// The runtime of everything but the engine.
@@ -101,8 +113,12 @@ pub(super) async fn run(
         offline: options.offline,
         gossip: config.gossip.enabled,
     };
-    let (engine, first) = Engine::boot(&*store, boot, now(), &mut SystemEntropy)
+    let (mut engine, mut first) = Engine::boot(&*store, boot, now(), &mut SystemEntropy)
         .map_err(|err| CliError::new("store", format!("the node's records cannot be used: {err}")))?;
+    if let Some(lost) = store.lost() {
+        let what = format!("record {} was synced, the last one there is {}", lost.synced, lost.found);
+        first.extend(engine.handle(&*store, now(), &mut SystemEntropy, Input::RecordsLost { what }));
+    }
     let socket = home.socket();
     let (_server, calls_in) = control::Server::bind(&socket, cancel.child_token())
         .map_err(|err| CliError::new("control_socket", format!("{}: {err}", socket.display())))?;
@@ -142,7 +158,8 @@ fn store_error(err: StoreError) -> CliError {
                 .hint("townmesh status")
                 .hint("townmesh down")
         }
-        err => CliError::new("store", format!("the store cannot be opened: {err}")),
+        err => CliError::new("store", format!("the store cannot be opened: {err}"))
+            .hint("see that the disk has space, is writable and sound, then: townmesh up --background"),
     }
 }
 

@@ -9,6 +9,7 @@
 mod boot;
 mod calls;
 mod inputs;
+mod killpoint;
 mod lifecycle;
 mod local;
 mod perform;

@@ -1,6 +1,7 @@
 //! The engine's thread: a group of inputs, their records, one sync, then their effects.
 
 use super::inputs::InputsEnd;
+use super::killpoint::{self, Point};
 use super::perform::Performer;
 use engine::{Effect, Engine, Entropy, Input};
 use std::collections::VecDeque;
@@ -57,8 +58,11 @@ impl Turn {
         let mut own = VecDeque::new();
         let mut group = Group::default();
         self.keep(&mut group, first);
-        self.finish(group, &mut own);
+        let mut told = self.finish(group, &mut own);
         while let Some(input) = own.pop_front().or_else(|| inputs.blocking_recv()) {
+            if told {
+                killpoint::pass(Point::AfterSend);
+            }
             let mut group = Group::default();
             self.handle(&mut group, input);
             let until = Instant::now() + GROUP_WAIT;
@@ -69,7 +73,7 @@ impl Turn {
                 let Some(input) = own.pop_front().or_else(|| inputs.try_recv().ok()) else { break };
                 self.handle(&mut group, input);
             }
-            self.finish(group, &mut own);
+            told = self.finish(group, &mut own);
         }
     }
 
@@ -83,28 +87,40 @@ impl Turn {
         for effect in effects {
             match effect {
                 Effect::Persist(_) if group.failed.is_some() => {}
-                Effect::Persist(puts) => match self.store.write(&puts) {
-                    Ok(()) => group.written = true,
-                    Err(err) => group.failed = Some(err.to_string()),
-                },
+                Effect::Persist(puts) => {
+                    killpoint::pass(Point::BeforePersist);
+                    match self.store.write(&puts) {
+                        Ok(()) => group.written = true,
+                        Err(err) => group.failed = Some(err.to_string()),
+                    }
+                }
                 other => group.effects.push(other),
             }
         }
     }
 
-    /// Syncs once, and only then lets anything out.
-    fn finish(&mut self, mut group: Group, own: &mut VecDeque<Input>) {
+    /// Syncs once, and only then lets anything out. Returns whether records were kept.
+    fn finish(&mut self, mut group: Group, own: &mut VecDeque<Input>) -> bool {
         if group.written && group.failed.is_none() {
+            killpoint::pass(Point::WrittenBeforeSync);
             group.failed = self.store.sync().err().map(|err| err.to_string());
         }
         match group.failed {
-            None => group.effects.into_iter().for_each(|effect| self.performer.perform(effect, own)),
+            None => {
+                if group.written {
+                    killpoint::pass(Point::PersistedBeforeSend);
+                    killpoint::pass_compaction(&self.store);
+                }
+                group.effects.into_iter().for_each(|effect| self.performer.perform(effect, own));
+            }
             Some(reason) => {
                 tracing::error!(%reason, "the store refuses writes: this node only reads from now on");
                 // Whatever this group says may rest on records that are not on disk.
                 group.effects.into_iter().for_each(|effect| self.performer.refuse(effect, &reason));
                 own.push_back(Input::PersistFailed { reason });
+                group.written = false;
             }
         }
+        group.written
     }
 }

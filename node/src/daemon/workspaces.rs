@@ -1,6 +1,7 @@
 //! One task per coupled directory, around the bridge's handle.
 
 use super::inputs::Inputs;
+use super::killpoint;
 use bridge::{ApplyError, Event, Generation, Handle as Bridge, Options, Snapshot, Workspace};
 use engine::{ApplyResult, FileLine, FileSnapshot, Input, WorkspaceEffect, WorkspaceId, WorkspaceInput};
 use std::collections::{HashMap, VecDeque};
@@ -101,7 +102,8 @@ impl Coupled {
     async fn run(self, mut orders: mpsc::Receiver<Order>) {
         let mut said = None;
         loop {
-            match Workspace::open(Path::new(&self.dir), Options::default()) {
+            let options = Options { on_step: killpoint::file_step, ..Options::default() };
+            match Workspace::open(Path::new(&self.dir), options) {
                 Ok((bridge, events)) => {
                     said = None;
                     self.couple(&bridge, events, &mut orders).await;

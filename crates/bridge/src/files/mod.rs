@@ -27,4 +27,4 @@ pub use locate::OpenError;
 pub use prepare::Prepared;
 pub use read::ReadError;
 pub use scan::{LINES_MAX, REPORT_MAX};
-pub use task::{Handle, Options, Workspace};
+pub use task::{Handle, Options, Step, Workspace};

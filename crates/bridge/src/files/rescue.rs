@@ -67,7 +67,7 @@ pub(crate) fn replay(path: &Path, edits: &Edits, theirs_wins: bool, aside: &mut 
             other => other?,
         };
         let content = prepared.content.clone();
-        match swap::swap(prepared, aside) {
+        match swap::swap(prepared, |_| {}, aside) {
             Err(ApplyError::Changed) => {}
             Ok(()) => {
                 aside.passing.push(content);

@@ -8,6 +8,7 @@ use super::event::ApplyError;
 use super::generation::{Generation, blob_id};
 use super::prepare::{PARTIAL_MARK, Prepared, TEMP_MARK};
 use super::read;
+use super::task::Step;
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -47,13 +48,14 @@ pub(crate) struct Aside {
 }
 
 /// Makes a prepared version visible.
-pub(crate) fn swap(prepared: Prepared, aside: &mut Aside) -> Result<(), ApplyError> {
+pub(crate) fn swap(prepared: Prepared, on_step: fn(Step), aside: &mut Aside) -> Result<(), ApplyError> {
     let Prepared { target, temp, base, content, .. } = prepared;
     let Some(temp) = temp else {
         // Nothing to write; but the promise is that the file has this generation.
         let now = read::read(&target)?.map(|found| found.bytes);
         return if now == base { Ok(()) } else { Err(ApplyError::Changed) };
     };
+    on_step(Step::Written);
     let Some(base) = base else { return create(temp.path(), &target) };
     // Cheap, and it makes the dance below rare.
     if read::read(&target)?.is_none_or(|found| found.bytes != base) {
@@ -65,6 +67,7 @@ pub(crate) fn swap(prepared: Prepared, aside: &mut Aside) -> Result<(), ApplyErr
         Err(errno) if is_unsupported(errno) => return replace(temp.path(), &target, base, aside),
         Err(errno) => return Err(ApplyError::from_io(&target, &errno.into())),
     }
+    on_step(Step::Swapped);
     // From here on the temp name holds somebody else's bytes: it is removed only when they are safe.
     let temp = temp.release();
     settle(&temp, &target, base, content, aside)

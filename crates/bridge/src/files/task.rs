@@ -33,6 +33,17 @@ pub struct Options {
     pub history: Arc<HashSet<Generation>>,
     /// Events that may wait for their reader. Default 16.
     pub events_max: usize,
+    /// Told at every [`Step`] of a commit, on the thread that does it: tests end the process there. Default: nothing.
+    pub on_step: fn(Step),
+}
+
+/// A moment of a commit between two changes in the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The new version lies beside the file, whole and on disk.
+    Written,
+    /// The new version has the file's name; what it displaced still lies under the temporary one.
+    Swapped,
 }
 
 impl Default for Options {
@@ -43,6 +54,7 @@ impl Default for Options {
             poll: Duration::from_secs(2),
             history: Arc::default(),
             events_max: 16,
+            on_step: |_| {},
         }
     }
 }

@@ -205,7 +205,7 @@ impl Worker {
         let known = std::mem::take(&mut prepared.known);
         self.make_room();
         let mut aside = Aside::default();
-        let result = swap::swap(prepared, &mut aside);
+        let result = swap::swap(prepared, self.options.on_step, &mut aside);
         self.put_aside(aside);
         match result {
             Ok(()) => {

@@ -1,7 +1,7 @@
 //! A writer that knows nothing of us edits the file while we apply to it. None of its edits may get lost.
 
 use crate::support::*;
-use bridge::{ApplyError, Event, Options, Snapshot};
+use bridge::{ApplyError, Event, Options, Snapshot, Step};
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
@@ -147,4 +147,26 @@ async fn no_edit_of_a_fast_writer_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_edit_of_a_slower_writer_is_lost() {
     stress(Duration::from_millis(4)).await;
+}
+
+/// Where the file of the next test is.
+static STEPS_OF: std::sync::Mutex<Option<std::path::PathBuf>> = std::sync::Mutex::new(None);
+
+/// What it looked like at each step, and how many files lay beside it.
+static STEPS: std::sync::Mutex<Vec<(Step, String, usize)>> = std::sync::Mutex::new(Vec::new());
+
+#[tokio::test]
+async fn the_steps_of_a_commit_are_told_when_they_are() {
+    let on_step = |step| {
+        let path = STEPS_OF.lock().unwrap().clone().unwrap();
+        let beside = names(path.parent().unwrap()).len() - 1;
+        STEPS.lock().unwrap().push((step, std::fs::read_to_string(&path).unwrap(), beside));
+    };
+    let (old, new) = (file(&[line("a", 1)]), file(&[line("a", 2)]));
+    let mut desk = Desk::open_with(Some(&old), Options { on_step, ..options() });
+    *STEPS_OF.lock().unwrap() = Some(desk.file());
+    let first = desk.snapshot().await;
+    desk.handle.apply(first.generation, vec![("a".into(), Some(line("a", 2)))]).await.unwrap();
+    assert_eq!(*STEPS.lock().unwrap(), [(Step::Written, old, 1), (Step::Swapped, new, 1)]);
+    assert_eq!(desk.litter(), Vec::<String>::new());
 }

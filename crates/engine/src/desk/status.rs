@@ -33,6 +33,7 @@ impl Engine {
             "spaces": spaces,
             "incarnation": format!("{:016x}", self.incarnation),
             "read_only": self.read_only,
+            "records_lost": self.lost,
             "uptime_ms": cx.now.since_ms(self.started),
             "counters": self.counters,
         })))

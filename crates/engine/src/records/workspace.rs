@@ -1,7 +1,8 @@
 //! Workspaces and the file generations they went through.
 //!
 //! Keys: `w` ‖ workspace (4) → [`WorkspaceRecord`]; `g` ‖ workspace ‖ generation (20) → u64 number;
-//! `s` ‖ workspace ‖ number (8) → generation; `i` ‖ workspace → [`Intent`]. Values: postcard.
+//! `s` ‖ workspace ‖ number (8) → generation; `i` ‖ workspace → [`Intent`]; `y` ‖ workspace → [`Young`]. Values:
+//! postcard.
 
 use super::shadow::ShadowRecord;
 use crate::input::{Generation, WorkspaceId};
@@ -37,6 +38,14 @@ pub struct Intent {
     pub generation: Generation,
     /// The new shadows; `None` where the line goes away.
     pub shadows: Vec<(String, Option<ShadowRecord>)>,
+}
+
+/// Ids of lines that were written into the file shortly before the last write, and when (Unix time in milliseconds).
+pub type Young = Vec<(String, u64)>;
+
+/// Where a workspace's young lines are.
+pub fn young_key(workspace: WorkspaceId) -> Vec<u8> {
+    tagged(b'y', workspace)
 }
 
 fn tagged(tag: u8, workspace: WorkspaceId) -> Vec<u8> {

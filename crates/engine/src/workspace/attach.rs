@@ -41,7 +41,7 @@ impl Engine {
         }
         let id = self.workspaces.keys().next_back().map_or(1, |last| last + 1);
         let record = WorkspaceRecord { dir: dir.to_owned(), space: space.0, fresh: true, ..WorkspaceRecord::default() };
-        let mut workspace = Workspace::new(id, record);
+        let mut workspace = Workspace::new(id, record, &Vec::new(), cx.now);
         workspace.ancestors = ancestors;
         for text in generations.iter().take(rec::GENERATIONS_MAX as usize) {
             let mut generation: Generation = [0; 20];
@@ -58,7 +58,7 @@ impl Engine {
     pub(crate) fn detach(&mut self, cx: &mut Cx<'_>, dir: &str) -> Answer {
         let id = self.workspace_at(dir)?;
         self.workspaces.remove(&id);
-        let mut keys = vec![rec::key(id), rec::intent_key(id)];
+        let mut keys = vec![rec::key(id), rec::intent_key(id), rec::young_key(id)];
         for prefix in [rec::generation_prefix(id), rec::number_prefix(id)] {
             keys.extend(cx.txn.collect(Table::Workspaces, &prefix)?.into_iter().map(|(key, _)| key));
         }

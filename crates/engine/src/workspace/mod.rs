@@ -11,7 +11,7 @@ mod snapshot;
 use crate::engine::Engine;
 use crate::input::{Generation, WorkspaceId};
 use crate::records::shadow::ShadowRecord;
-use crate::records::workspace::WorkspaceRecord;
+use crate::records::workspace::{WorkspaceRecord, Young};
 use beads::{Bead, canonical_hash};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,12 @@ pub(crate) const RETRY_MS: u64 = 5_000;
 
 /// Longest rest after writing a directory's file, in milliseconds.
 pub(crate) const REST_MS_MAX: u64 = 2_000;
+
+/// How long a line that we wrote may be unknown to a tool that read the file before, in milliseconds.
+const YOUNG_MS: u64 = 5_000;
+
+/// How long a restart may take for a line to be as young after it, in milliseconds.
+const YOUNG_AT_BOOT_MS: u64 = 30_000;
 
 /// A coupled directory as it lives in memory.
 #[derive(Debug)]
@@ -48,6 +54,8 @@ pub(crate) struct Workspace {
     pub(crate) failed: Option<(String, UnixMs)>,
     /// Values of earlier versions, given when the directory was attached.
     pub(crate) ancestors: BTreeMap<String, Ancestors>,
+    /// Lines that we wrote a moment ago, and when.
+    young: BTreeMap<String, UnixMs>,
 }
 
 /// A new version of the file on its way.
@@ -61,7 +69,9 @@ pub(crate) struct Flight {
 }
 
 impl Workspace {
-    pub(crate) fn new(id: WorkspaceId, record: WorkspaceRecord) -> Workspace {
+    /// `young`: lines that were written right before the last end, if that was a moment ago.
+    pub(crate) fn new(id: WorkspaceId, record: WorkspaceRecord, young: &Young, now: UnixMs) -> Workspace {
+        let still = young.iter().filter(|(_, at)| now.since_ms(UnixMs(*at)) < YOUNG_AT_BOOT_MS);
         Workspace {
             id,
             space: SpaceId(record.space),
@@ -76,7 +86,20 @@ impl Workspace {
             broken: Vec::new(),
             failed: None,
             ancestors: BTreeMap::new(),
+            young: still.map(|(line_id, _)| (line_id.clone(), now)).collect(),
         }
+    }
+
+    /// Lines are in the file as we wrote them; the record of all that are young now.
+    pub(crate) fn written(&mut self, lines: impl Iterator<Item = String>, now: UnixMs) -> Young {
+        self.young.retain(|_, at| now.since_ms(*at) < YOUNG_MS);
+        self.young.extend(lines.map(|line_id| (line_id, now)));
+        self.young.iter().map(|(line_id, at)| (line_id.clone(), at.0)).collect()
+    }
+
+    /// Whether a line was written so shortly ago that whoever writes another one may never have seen it.
+    pub(crate) fn is_young(&self, line_id: &str, now: UnixMs) -> bool {
+        self.young.get(line_id).is_some_and(|at| now.since_ms(*at) < YOUNG_MS)
     }
 }
 

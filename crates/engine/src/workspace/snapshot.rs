@@ -97,6 +97,11 @@ impl Engine {
         let whole = snapshot.broken.is_empty() && news.broken.is_empty();
         let gone = self.gone(cx, id, snapshot)?;
         let limit = DELETES_MIN.max(snapshot.beads_total / 100);
+        if let Some(ws) = self.workspaces.get(&id).filter(|_| gone.len() as u64 <= limit) {
+            // Whoever read the file before we wrote a line may write it without that line: an older file, no delete.
+            let young = gone.iter().filter(|(line_id, _)| ws.is_young(line_id, cx.now));
+            news.stale.extend(young.map(|(line_id, _)| line_id.clone()));
+        }
         let mut question = Vec::new();
         if whole && news.stale.is_empty() && gone.len() as u64 <= limit {
             for (line_id, shadow) in &gone {
@@ -190,7 +195,9 @@ impl Engine {
                 return Ok(());
             }
             let change = diff(&record.shadow, &bead);
-            if change.stale {
+            // The times of two versions may be equal: ops of several hosts arrive in any order.
+            let read_before = ws.is_young(&line_id, cx.now) && record.past.contains(&line_hash(&bead));
+            if change.stale || read_before {
                 // Older than what the line showed last. What it said before is no news; what nobody has seen before (an
                 // edit under a slow clock, a branch from elsewhere) is kept beside what is shown, below it.
                 if !record.past.contains(&line_hash(&bead)) {
@@ -350,6 +357,8 @@ impl Engine {
             return Ok(());
         }
         cx.txn.delete(Table::Workspaces, key);
+        let written: Vec<String> =
+            intent.shadows.iter().filter(|(_, record)| record.is_some()).map(|(line_id, _)| line_id.clone()).collect();
         for (line_id, record) in intent.shadows {
             let key = shadow::key(id, &line_id);
             match record {
@@ -359,6 +368,8 @@ impl Engine {
         }
         let Some(ws) = self.workspaces.get_mut(&id) else { return Ok(()) };
         Self::remember_generation(cx, ws, *generation)?;
+        let young = ws.written(written.into_iter(), cx.now);
+        cx.txn.put_record(Table::Workspaces, rec::young_key(id), &young);
         cx.txn.put_record(Table::Workspaces, rec::key(id), &ws.record);
         Ok(())
     }
