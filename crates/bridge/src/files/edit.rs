@@ -1,7 +1,7 @@
 //! New bytes from old bytes and new lines; everything that is not about the given ids stays as it is.
 
 use super::line::{self, Kind, LineError};
-use super::scan::Scan;
+use super::scan::Span;
 use std::collections::BTreeMap;
 
 /// Why a new line is unusable.
@@ -47,13 +47,13 @@ fn check_one(id: &str, text: Option<&str>) -> Result<(), EditError> {
 
 /// The content with `edits` carried out: a line is replaced where it stands (of repeated lines, the one that counts),
 /// removed (all of its repetitions too), or inserted: where its id sorts if the beads are sorted by id, else at the end.
-pub(crate) fn edit(content: &[u8], scan: &Scan, edits: BTreeMap<&str, Option<&str>>) -> Vec<u8> {
+pub(crate) fn edit(content: &[u8], spans: &[Span], edits: BTreeMap<&str, Option<&str>>) -> Vec<u8> {
     let added: usize = edits.values().flatten().map(|text| text.len() + 2).sum();
     let mut out = Vec::with_capacity(content.len() + added + 2);
-    let end_of_line: &[u8] = if uses_crlf(content, scan) { b"\r\n" } else { b"\n" };
-    let mut inserts = take_inserts(scan, &edits);
-    let sorted = is_sorted(scan);
-    for span in &scan.spans {
+    let end_of_line: &[u8] = if uses_crlf(content, spans) { b"\r\n" } else { b"\n" };
+    let mut inserts = take_inserts(spans, &edits);
+    let sorted = is_sorted(spans);
+    for span in spans {
         let Some(id) = span.id.as_deref() else {
             out.extend_from_slice(&content[span.whole.clone()]);
             continue;
@@ -84,32 +84,32 @@ pub(crate) fn edit(content: &[u8], scan: &Scan, edits: BTreeMap<&str, Option<&st
 }
 
 /// The new lines whose id the file does not have yet.
-fn take_inserts<'a>(scan: &Scan, edits: &BTreeMap<&'a str, Option<&'a str>>) -> BTreeMap<&'a str, &'a str> {
+fn take_inserts<'a>(spans: &[Span], edits: &BTreeMap<&'a str, Option<&'a str>>) -> BTreeMap<&'a str, &'a str> {
     let mut inserts: BTreeMap<&str, &str> = edits.iter().filter_map(|(id, text)| Some((*id, (*text)?))).collect();
-    for id in scan.spans.iter().filter_map(|span| span.id.as_deref()) {
+    for id in spans.iter().filter_map(|span| span.id.as_deref()) {
         inserts.remove(id);
     }
     inserts
 }
 
-fn uses_crlf(content: &[u8], scan: &Scan) -> bool {
-    scan.spans.first().is_some_and(|span| content[span.text.end..span.whole.end] == *b"\r\n")
+fn uses_crlf(content: &[u8], spans: &[Span]) -> bool {
+    spans.first().is_some_and(|span| content[span.text.end..span.whole.end] == *b"\r\n")
 }
 
-fn is_sorted(scan: &Scan) -> bool {
-    scan.spans.iter().filter_map(|span| span.id.as_deref()).is_sorted()
+fn is_sorted(spans: &[Span]) -> bool {
+    spans.iter().filter_map(|span| span.id.as_deref()).is_sorted()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan::{Known, scan};
+    use super::super::scan::{Known, Scan, scan};
     use super::*;
     use proptest::prelude::*;
 
     fn run(content: &str, lines: &[(&str, Option<&str>)]) -> String {
         let lines: Vec<_> = lines.iter().map(|(id, text)| (id.to_string(), text.map(String::from))).collect();
         let scan = scan(content.as_bytes(), [1; 20], &Known::default()).unwrap();
-        String::from_utf8(edit(content.as_bytes(), &scan, check(&lines).unwrap())).unwrap()
+        String::from_utf8(edit(content.as_bytes(), &scan.spans, check(&lines).unwrap())).unwrap()
     }
 
     const A: &str = r#"{"id":"a"}"#;
@@ -172,7 +172,7 @@ mod tests {
             let edits: Vec<_> = edits.into_iter().filter(|(n, _)| *n > 0).collect();
             let lines: Vec<_> = edits.iter().map(|(n, v)| (name(*n), v.map(|v| text(*n, v)))).collect();
             let before = scan(content.as_bytes(), [1; 20], &Known::default()).unwrap();
-            let out = edit(content.as_bytes(), &before, check(&lines).unwrap());
+            let out = edit(content.as_bytes(), &before.spans, check(&lines).unwrap());
             let after = scan(&out, [2; 20], &Known::default()).unwrap();
             prop_assert_eq!(after.snapshot.broken_total, 0);
             let edited: Vec<String> = edits.iter().map(|(n, _)| name(*n)).collect();

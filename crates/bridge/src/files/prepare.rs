@@ -3,8 +3,8 @@
 use super::edit;
 use super::event::ApplyError;
 use super::generation::{Generation, MISSING, blob_id};
-use super::read::{self, ReadError};
-use super::scan::{Known, Scan, scan};
+use super::read::{self, ReadError, Stamp};
+use super::scan::{Known, LINES_MAX, Scan, Span, scan};
 use proto::limits::FILE_BYTES_MAX;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::Write;
@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// A new version of the file that is on disk but not visible yet. Dropped, it is gone.
 #[derive(Debug)]
@@ -25,8 +26,9 @@ pub struct Prepared {
     pub(crate) temp: Option<Temp>,
     /// The bytes that it builds on; `None` when there is no file.
     pub(crate) base: Option<Vec<u8>>,
+    /// What the file looked like when it had them; `None`: it was changing, or changed too short ago to tell.
+    pub(crate) base_stamp: Option<Stamp>,
     pub(crate) content: Vec<u8>,
-    pub(crate) known: Known,
 }
 
 /// A file beside the target; removed when dropped, unless it was let go.
@@ -68,37 +70,48 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, ReadError> {
     }
 }
 
-/// Builds and writes the version of the file in which `lines` are carried out.
+/// Builds and writes the version of the file in which `lines` are carried out. `seen`: what the file looks like when it
+/// has the expected generation, and where its lines stand then; it spares hashing and taking apart a file that was so
+/// a moment ago.
 pub(crate) fn prepare(
     path: &Path,
     expected: Generation,
     known: &Known,
+    seen: Option<(&Stamp, &[Span])>,
     lines: &[(String, Option<String>)],
 ) -> Result<Prepared, ApplyError> {
     let edits = edit::check(lines).map_err(|(id, error)| ApplyError::Line { id, error })?;
     let target = resolve(path)?;
     let found = read::read(&target)?;
-    let (base, meta) = match found {
-        Some(content) => (Some(content.bytes), Some(content.meta)),
-        None => (None, None),
+    let (base, meta, stamp) = match found {
+        Some(content) => (Some(content.bytes), Some(content.meta), content.stamp),
+        None => (None, None, None),
     };
-    if base.as_deref().map_or(MISSING, blob_id) != expected {
-        return Err(ApplyError::Changed);
-    }
     let old = base.as_deref().unwrap_or_default();
-    let before = scan(old, expected, known)?;
-    refuse_broken(&before)?;
-    let content = edit::edit(old, &before, edits);
+    let content = match seen.filter(|(as_seen, _)| stamp.as_ref() == Some(as_seen)) {
+        Some((_, spans)) => edit::edit(old, spans, edits),
+        None => {
+            if base.as_deref().map_or(MISSING, blob_id) != expected {
+                return Err(ApplyError::Changed);
+            }
+            let before = scan(old, expected, known)?;
+            refuse_broken(&before)?;
+            edit::edit(old, &before.spans, edits)
+        }
+    };
+    let base_stamp = stamp.filter(|stamp| !stamp.is_racy(SystemTime::now()));
     if content == old {
-        return Ok(Prepared { generation: expected, expected, target, temp: None, base, content, known: before.known });
+        return Ok(Prepared { generation: expected, expected, target, temp: None, base, base_stamp, content });
     }
     if content.len() > FILE_BYTES_MAX {
         return Err(ReadError::TooLarge { bytes: content.len() as u64 }.into());
     }
+    if memchr::memchr_iter(b'\n', &content).nth(LINES_MAX).is_some() {
+        return Err(ReadError::TooManyLines.into());
+    }
     let generation = blob_id(&content);
-    let known = scan(&content, generation, &before.known)?.known;
     let temp = write_temp(&target, meta.as_ref(), expected, generation, &content)?;
-    Ok(Prepared { generation, expected, target, temp: Some(temp), base, content, known })
+    Ok(Prepared { generation, expected, target, temp: Some(temp), base, base_stamp, content })
 }
 
 pub(crate) fn refuse_broken(scan: &Scan) -> Result<(), ApplyError> {

@@ -62,12 +62,12 @@ pub(crate) fn replay(path: &Path, edits: &Edits, theirs_wins: bool, aside: &mut 
         if lines.is_empty() {
             return Ok(());
         }
-        let prepared = match prepare(path, generation, &current.known, &lines) {
+        let mut prepared = match prepare(path, generation, &current.known, None, &lines) {
             Err(ApplyError::Changed) => continue,
             other => other?,
         };
         let content = prepared.content.clone();
-        match swap::swap(prepared, |_| {}, aside) {
+        match swap::swap(&mut prepared, |_| {}, aside) {
             Err(ApplyError::Changed) => {}
             Ok(()) => {
                 aside.passing.push(content);

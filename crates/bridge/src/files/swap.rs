@@ -48,33 +48,35 @@ pub(crate) struct Aside {
 }
 
 /// Makes a prepared version visible.
-pub(crate) fn swap(prepared: Prepared, on_step: fn(Step), aside: &mut Aside) -> Result<(), ApplyError> {
-    let Prepared { target, temp, base, content, .. } = prepared;
+pub(crate) fn swap(prepared: &mut Prepared, on_step: fn(Step), aside: &mut Aside) -> Result<(), ApplyError> {
+    let (temp, base) = (prepared.temp.take(), prepared.base.take());
+    let target = prepared.target.as_path();
     let Some(temp) = temp else {
         // Nothing to write; but the promise is that the file has this generation.
-        let now = read::read(&target)?.map(|found| found.bytes);
+        let now = read::read(target)?.map(|found| found.bytes);
         return if now == base { Ok(()) } else { Err(ApplyError::Changed) };
     };
     on_step(Step::Written);
-    let Some(base) = base else { return create(temp.path(), &target) };
+    let Some(base) = base else { return create(temp.path(), target) };
     // Cheap, and it makes the dance below rare.
-    if read::read(&target)?.is_none_or(|found| found.bytes != base) {
+    let as_seen = prepared.base_stamp.is_some() && read::stamp(target)? == prepared.base_stamp;
+    if !as_seen && read::read(target)?.is_none_or(|found| found.bytes != base) {
         return Err(ApplyError::Changed);
     }
-    match exchange(temp.path(), &target) {
+    match exchange(temp.path(), target) {
         Ok(()) => {}
         Err(Errno::NOENT) => return Err(ApplyError::Changed),
-        Err(errno) if is_unsupported(errno) => return replace(temp.path(), &target, base, aside),
-        Err(errno) => return Err(ApplyError::from_io(&target, &errno.into())),
+        Err(errno) if is_unsupported(errno) => return replace(temp.path(), target, base, aside),
+        Err(errno) => return Err(ApplyError::from_io(target, &errno.into())),
     }
     on_step(Step::Swapped);
     // From here on the temp name holds somebody else's bytes: it is removed only when they are safe.
     let temp = temp.release();
-    settle(&temp, &target, base, content, aside)
+    settle(&temp, target, base, &prepared.content, aside)
 }
 
 /// After the exchange: looks at what was displaced and puts things right.
-fn settle(temp: &Path, target: &Path, base: Vec<u8>, ours: Vec<u8>, aside: &mut Aside) -> Result<(), ApplyError> {
+fn settle(temp: &Path, target: &Path, base: Vec<u8>, ours: &[u8], aside: &mut Aside) -> Result<(), ApplyError> {
     let mut linger = open_linger(temp, target, base)?;
     let displaced = content(&mut linger);
     if displaced.as_ref() == Some(&linger.base) {
@@ -99,9 +101,9 @@ fn settle(temp: &Path, target: &Path, base: Vec<u8>, ours: Vec<u8>, aside: &mut 
     }
     let mut second = open_linger(temp, target, std::mem::take(&mut linger.base))?;
     let displaced = content(&mut second);
-    if displaced.as_ref() == Some(&ours) {
+    if displaced.as_deref() == Some(ours) {
         // The usual end. A writer may have opened ours in between, so it lingers too, with our lines as the base.
-        second.base = ours;
+        second.base = ours.to_vec();
         forget_name(&mut second);
         aside.lingers.push(second);
         return Err(ApplyError::Changed);

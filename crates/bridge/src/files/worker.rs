@@ -4,7 +4,7 @@ use super::event::{Applied, ApplyError, Event, Snapshot};
 use super::generation::{Generation, MISSING, blob_id};
 use super::prepare::{self, Prepared};
 use super::read::{self, Content, ReadError, Stamp};
-use super::scan::{Known, Scan, scan};
+use super::scan::{Known, Scan, Span, scan};
 use super::swap::{self, Aside, Linger};
 use super::{Options, rescue};
 use std::collections::VecDeque;
@@ -27,6 +27,11 @@ pub(crate) struct Worker {
     known: Known,
     /// The generation that was last reported or applied; `None` before the first look.
     reported: Option<Generation>,
+    /// Where the lines of the reported generation stand, if all of them can be read.
+    spans: Option<Vec<Span>>,
+    /// What the file looks like when it surely has the reported generation: it was read, and its last change was long
+    /// enough ago for a further one to leave a trace.
+    trusted: Option<Stamp>,
     /// What the file looked like at the last look (`Some(None)`: it was not there).
     stamp: Option<Option<Stamp>>,
     /// A version that is not believed yet, and since when it has been like that.
@@ -47,6 +52,8 @@ impl Worker {
             options,
             known: Known::default(),
             reported: None,
+            spans: None,
+            trusted: None,
             stamp: None,
             pending: None,
             again: None,
@@ -113,7 +120,9 @@ impl Worker {
             Some(stamp) if stamp.is_racy(SystemTime::now()) => self.again = Some(now + AGAIN_RACY),
             Some(_) => {}
         }
-        let snapshot = self.take_content(&content, now)?;
+        let calm = self.again.is_none();
+        let (generation, snapshot) = self.take_content(&content, now)?;
+        self.trusted = content.stamp.clone().filter(|_| calm && self.reported == Some(generation));
         self.stamp = Some(content.stamp);
         Ok(snapshot)
     }
@@ -133,19 +142,19 @@ impl Worker {
         Some(Snapshot { generation: MISSING, ends_cleanly: true, first, ..Snapshot::default() })
     }
 
-    fn take_content(&mut self, content: &Content, now: Instant) -> Result<Option<Snapshot>, ReadError> {
+    fn take_content(&mut self, content: &Content, now: Instant) -> Result<(Generation, Option<Snapshot>), ReadError> {
         let generation = blob_id(&content.bytes);
         if self.reported == Some(generation) && !self.owed {
             self.pending = None;
-            return Ok(None);
+            return Ok((generation, None));
         }
-        let Scan { known, snapshot, .. } = {
+        let Scan { known, spans, snapshot } = {
             let scan = scan(&content.bytes, generation, &self.known)?;
             // New lines are believed at once; that lines are gone, or that a line is broken, may only mean that
             // somebody is still writing.
             let believed = scan.is_whole() && scan.snapshot.missing.is_empty();
             if !believed && !self.is_settled(generation, now) {
-                return Ok(None);
+                return Ok((generation, None));
             }
             scan
         };
@@ -153,7 +162,8 @@ impl Worker {
         let from_git_history = self.options.history.contains(&generation);
         self.known = known;
         self.report(generation);
-        Ok(Some(Snapshot { first, from_git_history, ..snapshot }))
+        self.spans = (snapshot.broken_total == 0).then_some(spans);
+        Ok((generation, Some(Snapshot { first, from_git_history, ..snapshot })))
     }
 
     /// Whether the file has had this generation for long enough; starts the clock if it is new.
@@ -169,6 +179,8 @@ impl Worker {
 
     fn report(&mut self, generation: Generation) {
         self.reported = Some(generation);
+        self.spans = None;
+        self.trusted = None;
         self.pending = None;
         self.owed = false;
     }
@@ -177,6 +189,8 @@ impl Worker {
     pub(crate) fn rescan(&mut self) {
         self.known.forget();
         self.reported = None;
+        self.spans = None;
+        self.trusted = None;
         self.stamp = None;
         self.pending = None;
         self.failed = None;
@@ -190,7 +204,8 @@ impl Worker {
         if self.reported != Some(expected) {
             return self.changed();
         }
-        match prepare::prepare(&self.path, expected, &self.known, lines) {
+        let seen = self.trusted.as_ref().zip(self.spans.as_deref());
+        match prepare::prepare(&self.path, expected, &self.known, seen, lines) {
             Err(ApplyError::Changed) => self.changed(),
             other => other,
         }
@@ -202,17 +217,20 @@ impl Worker {
             return self.changed();
         }
         let generation = prepared.generation;
-        let known = std::mem::take(&mut prepared.known);
         self.make_room();
         let mut aside = Aside::default();
-        let result = swap::swap(prepared, self.options.on_step, &mut aside);
+        let result = swap::swap(&mut prepared, self.options.on_step, &mut aside);
         self.put_aside(aside);
         match result {
             Ok(()) => {
-                self.known = known;
                 self.report(generation);
-                // What was seen before says nothing about the file that is there now.
-                self.stamp = None;
+                match scan(&prepared.content, generation, &self.known) {
+                    Ok(scan) => (self.known, self.spans) = (scan.known, Some(scan.spans)),
+                    Err(_) => self.rescan(),
+                }
+                // That the file still has what was put there is looked at soon, and at once if it changes again.
+                self.stamp = read::stamp(&self.path).ok();
+                self.again = Some(Instant::now() + AGAIN_RACY);
                 Ok(Applied { generation })
             }
             Err(ApplyError::Changed) => self.changed(),

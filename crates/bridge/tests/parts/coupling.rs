@@ -191,6 +191,41 @@ async fn a_link_to_nowhere_is_told_even_where_there_was_nothing() {
     assert_eq!(ids(&desk.snapshot().await), ["a"]);
 }
 
+/// Until the file's last change is so long ago that its time stamp can be trusted, and somebody has looked since.
+async fn still(file: &Path) {
+    let changed = || std::fs::metadata(file).map(|m| (m.ctime(), m.ctime_nsec())).unwrap();
+    let since = |(secs, nanos): (i64, i64)| {
+        let at = std::time::UNIX_EPOCH + Duration::new(secs as u64, nanos as u32);
+        at.elapsed().unwrap_or_default()
+    };
+    while since(changed()) < Duration::from_millis(400) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_has_been_still_is_edited_by_what_is_known_of_it() {
+    let mut desk = Desk::open(Some(&file(&[line("a", 1), line("b", 1), line("c", 1)])));
+    let mut generation = desk.snapshot().await.generation;
+    for round in 2..5 {
+        still(&desk.file()).await;
+        let lines = vec![("b".into(), Some(line("b", round))), ("bb".into(), Some(line("bb", round)))];
+        generation = desk.handle.apply(generation, lines).await.unwrap().generation;
+        let want = file(&[line("a", 1), line("b", round), line("bb", round), line("c", 1)]);
+        assert_eq!((desk.read().as_str(), generation), (want.as_str(), blob_id(want.as_bytes())));
+    }
+    still(&desk.file()).await;
+    // A version of the same length with the time of the one before: only the status change tells.
+    let before = desk.file().metadata().unwrap().modified().unwrap();
+    let theirs = desk.read().replace(&line("a", 1), &line("a", 9));
+    desk.write_by_rename(&theirs);
+    std::fs::File::options().write(true).open(desk.file()).unwrap().set_modified(before).unwrap();
+    let refused = desk.handle.apply(generation, vec![("c".into(), None)]).await;
+    assert_eq!(refused, Err(ApplyError::Changed));
+    assert_eq!(desk.read(), theirs);
+    assert_eq!(desk.snapshot().await.changed[0].text, line("a", 9));
+}
+
 #[tokio::test]
 async fn real_files_come_back_to_the_letter() {
     for name in ["beads-5722.jsonl", "beads-10519.jsonl", "quinn-113.jsonl", "agent-mail-167.jsonl"] {
