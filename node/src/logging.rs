@@ -15,8 +15,9 @@ pub enum LogFormat {
 
 /// Sends log lines to stderr. A second call in one process changes nothing.
 pub fn init(format: LogFormat) {
-    // libp2p and its helpers report every failed dial; that is normal life here.
-    let quiet = "info,libp2p=warn,libp2p_swarm=error,libp2p_mdns=error,libp2p_gossipsub=error,quinn=error";
+    // libp2p and its helpers report every failed dial, which is normal life here; and what a peer does wrong they say
+    // once each time, so that a hostile peer could fill the disk. Offenders are counted and named by `net` instead.
+    let quiet = "info,libp2p=error,libp2p_gossipsub=off,libp2p_swarm=off,yamux=off,quinn=off,quinn_proto=off";
     let filter = std::env::var("TOWNMESH_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(quiet)))

@@ -52,3 +52,87 @@ pub const CONTROL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Members of one space.
 pub const MEMBERS_MAX: usize = 1_000;
+
+// --- Strangers: peers that are no members of any space here. All they may do is show a ticket. ------------------------
+
+/// Incoming connections of strangers, all together; members always find the rest of [`CONNECTIONS_MAX`].
+pub const STRANGERS_MAX: usize = 32;
+
+/// Connections of one stranger.
+pub const STRANGER_CONNECTIONS_MAX: usize = 2;
+
+/// A stranger that has not become a member after so many seconds is disconnected.
+pub const STRANGER_S_MAX: u64 = 30;
+
+/// One request of a stranger, in bytes: a ticket's proof and a host card fit several times.
+pub const STRANGER_RPC_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests of one stranger that may be under way at once.
+pub const STRANGER_RPC_CONCURRENT_MAX: usize = 4;
+
+// --- Rates, as token buckets: so many at once, then so many a second. ------------------------------------------------
+
+/// A bucket of tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Tokens in a full bucket.
+    pub burst: f64,
+    /// Tokens that come back in a second.
+    pub per_second: f64,
+}
+
+/// Incoming connections from one address (IPv4) or one /64 (IPv6).
+pub const CONNECTIONS_RATE: Rate = Rate { burst: 128.0, per_second: 16.0 };
+
+/// Incoming connections from one address or /64 that are being set up at once.
+pub const PENDING_PER_ADDRESS_MAX: usize = 24;
+
+/// Incoming connections that are being set up at once, all together.
+pub const PENDING_MAX: u32 = 64;
+/// How long setting up a connection may take, in seconds.
+pub const HANDSHAKE_S_MAX: u64 = 5;
+
+/// Requests of one member; more are answered "busy".
+pub const RPC_RATE: Rate = Rate { burst: 512.0, per_second: 128.0 };
+
+/// Requests of one stranger.
+pub const STRANGER_RPC_RATE: Rate = Rate { burst: 8.0, per_second: 1.0 };
+
+/// Pull streams of one member.
+pub const PULL_RATE: Rate = Rate { burst: 64.0, per_second: 8.0 };
+
+/// Gossip messages handed over by one member.
+pub const GOSSIP_RATE: Rate = Rate { burst: 4_096.0, per_second: 1_024.0 };
+
+/// Bytes of gossip handed over by one member.
+pub const GOSSIP_BYTES_RATE: Rate = Rate { burst: 64.0 * 1024.0 * 1024.0, per_second: 4.0 * 1024.0 * 1024.0 };
+
+/// Identify messages of one peer.
+pub const IDENTIFY_RATE: Rate = Rate { burst: 16.0, per_second: 1.0 };
+
+/// Offences of one peer: what exceeds a rate, breaks the framing or is proven invalid. A peer whose bucket is empty is
+/// disconnected and refused for [`BAN_S`] seconds.
+pub const OFFENCES_RATE: Rate = Rate { burst: 128.0, per_second: 2.0 };
+
+/// How long an offender is refused, in seconds.
+pub const BAN_S: u64 = 60;
+
+/// Gossip messages that may wait for one slow peer.
+pub const GOSSIP_QUEUE_MAX: usize = 256;
+
+/// Topics that one peer may subscribe to, and name in one message.
+pub const TOPICS_PER_PEER_MAX: usize = 128;
+
+// --- What all of this may cost together, measured by `townmesh-hostile`. ---------------------------------------------
+
+/// Memory over what the node had before, in bytes.
+pub const ATTACK_RSS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Open descriptors over what the node had before.
+pub const ATTACK_DESCRIPTORS_MAX: u64 = 160;
+
+/// Growth of the home directory in bytes, beside what honest edits need.
+pub const ATTACK_DISK_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Growth of the log in bytes per minute.
+pub const ATTACK_LOG_BYTES_PER_MINUTE_MAX: u64 = 64 * 1024;

@@ -47,13 +47,20 @@ pub fn over_mesh(from: &Node, to: &Node, ids: &[String], edits: usize) -> Result
     for (at, id) in ids.iter().cycle().take(edits).enumerate() {
         // A node takes a rest after it has written a large file; one edit now and then is what is measured.
         std::thread::sleep(PACE);
-        let marker = format!("latency mark {at} of {}", from.name);
-        let started = Instant::now();
-        from.edit_line(id, |bead| mark(bead, &marker))?;
-        until_contains(&to.file(), &marker, started)?;
-        times.push(started.elapsed());
+        times.push(edit_until_seen(from, to, id, &format!("latency mark {at} of {}", from.name))?);
     }
     Ok(Times::new(times))
+}
+
+/// One edit in one node's file until it stands in another node's file. `marker`: a text that stands in neither.
+///
+/// # Errors
+/// When it does not arrive in time.
+pub fn edit_until_seen(from: &Node, to: &Node, id: &str, marker: &str) -> Result<Duration> {
+    let started = Instant::now();
+    from.edit_line(id, |bead| mark(bead, marker))?;
+    until_contains(&to.file(), marker, started)?;
+    Ok(started.elapsed())
 }
 
 fn mark(bead: &mut Value, marker: &str) {

@@ -1,7 +1,7 @@
 //! A local net of real `townmesh` processes, for the demo and for the tests that need processes.
 //!
-//! [`Net`] has [`Node`]s with homes and workspace directories of their own, on loopback, without mDNS. Nothing here uses
-//! the project's crates: nodes are steered through the command line and judged by what they print and write.
+//! [`Net`] has [`Node`]s with homes and workspace directories of their own, on loopback, without mDNS. Nodes are steered
+//! through the command line and judged by what they print and write; only [`hostile`] knows the formats, to break them.
 
 pub mod bench;
 mod binary;
@@ -9,6 +9,7 @@ pub mod compare;
 pub mod control;
 pub mod crash;
 pub mod fixture;
+pub mod hostile;
 pub mod latency;
 mod net;
 mod node;

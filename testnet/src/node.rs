@@ -82,6 +82,11 @@ impl Node {
         Ok(Node { name: name.to_owned(), home, work, env, child: None, wrapper: Vec::new(), log: base.join("log") })
     }
 
+    /// Where its daemon's log goes.
+    pub fn log_path(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     /// The beads file of its workspace directory.
     pub fn file(&self) -> PathBuf {
         self.work.join(".beads/issues.jsonl")

@@ -73,6 +73,7 @@ impl Engine {
             spaces: BTreeMap::new(),
             by_h: HashMap::new(),
             peers: Peers::default(),
+            kept: Default::default(),
             asks: HashMap::new(),
             next_ask: 1,
             workspaces: BTreeMap::new(),

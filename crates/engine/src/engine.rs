@@ -28,6 +28,8 @@ pub struct Engine {
     pub(crate) spaces: BTreeMap<SpaceId, Space>,
     pub(crate) by_h: HashMap<String, SpaceId>,
     pub(crate) peers: Peers,
+    /// Members that the network was told of.
+    pub(crate) kept: BTreeSet<PeerId>,
     pub(crate) asks: HashMap<AskId, Asked>,
     pub(crate) next_ask: AskId,
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,

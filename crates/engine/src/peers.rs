@@ -356,12 +356,27 @@ impl Engine {
         Ok(())
     }
 
+    /// The network gives members more room than strangers, so it hears who is one before they come.
+    fn tell_members(&mut self, cx: &mut Cx<'_>, members: &BTreeMap<PeerId, PubKey>) {
+        for peer in members.keys().filter(|peer| !self.kept.contains(peer)) {
+            cx.net(NetEffect::Keep(*peer, true));
+        }
+        for peer in self.kept.iter().filter(|peer| !members.contains_key(peer)) {
+            cx.net(NetEffect::Keep(*peer, false));
+        }
+        if !self.kept.iter().eq(members.keys()) {
+            self.kept = members.keys().copied().collect();
+        }
+    }
+
     /// Members that are not connected are tried again and again, with growing waits; silent ones are greeted again.
     pub(crate) fn tick_peers(&mut self, cx: &mut Cx<'_>) -> Result<(), ViewError> {
         if self.offline {
             return Ok(());
         }
-        for peer in self.members().into_keys() {
+        let members = self.members();
+        self.tell_members(cx, &members);
+        for peer in members.into_keys() {
             let jitter = u64::from(u16::from_be_bytes(draw(cx.entropy)));
             let known = self.peers.0.entry(peer).or_default();
             if known.connected {

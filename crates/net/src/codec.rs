@@ -34,14 +34,16 @@ pub(crate) struct TooLarge {
 /// Length-prefixed bytes; knows nothing about their meaning.
 ///
 /// Counts the questions that cannot be read itself: libp2p does not tell of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Codec {
     counters: Arc<counters::Shared>,
+    /// The longest question that is read, in bytes.
+    question_max: usize,
 }
 
 impl Codec {
-    pub(crate) fn new(counters: Arc<counters::Shared>) -> Codec {
-        Codec { counters }
+    pub(crate) fn new(counters: Arc<counters::Shared>, question_max: usize) -> Codec {
+        Codec { counters, question_max }
     }
 }
 
@@ -68,7 +70,7 @@ impl request_response::Codec for Codec {
     {
         let question = async {
             let len = frames::read_len(io).await?;
-            frames::read_body(io, len as usize, RPC_BYTES_MAX).await.map_err(flatten)
+            frames::read_body(io, len as usize, self.question_max).await.map_err(flatten)
         };
         question.await.inspect_err(|error| {
             tracing::debug!(%error, "a peer's question cannot be read");
@@ -115,23 +117,27 @@ mod tests {
 
     const P: StreamProtocol = StreamProtocol::new(proto::names::RPC);
 
+    fn codec() -> Codec {
+        Codec::new(Arc::default(), RPC_BYTES_MAX)
+    }
+
     #[test]
     fn answers_round_trip() {
         for answer in [Answer::Body(Vec::new()), Answer::Body(vec![7; 1000]), Answer::Busy, Answer::TooLarge] {
             let mut wire = Vec::new();
-            block_on(Codec::default().write_response(&P, &mut wire, answer.clone())).unwrap();
-            assert_eq!(block_on(Codec::default().read_response(&P, &mut Cursor::new(wire))).unwrap(), answer);
+            block_on(codec().write_response(&P, &mut wire, answer.clone())).unwrap();
+            assert_eq!(block_on(codec().read_response(&P, &mut Cursor::new(wire))).unwrap(), answer);
         }
     }
 
     #[test]
     fn a_large_body_is_refused_by_its_length_alone() {
         let len = u32::try_from(RPC_BYTES_MAX + 1).unwrap().to_be_bytes();
-        let error = block_on(Codec::default().read_request(&P, &mut Cursor::new(len))).unwrap_err();
+        let error = block_on(codec().read_request(&P, &mut Cursor::new(len))).unwrap_err();
         assert!(is_too_large(&error), "{error}");
-        let error = block_on(Codec::default().read_response(&P, &mut Cursor::new(len))).unwrap_err();
+        let error = block_on(codec().read_response(&P, &mut Cursor::new(len))).unwrap_err();
         assert!(is_too_large(&error), "{error}");
-        let cut = block_on(Codec::default().read_request(&P, &mut Cursor::new([0, 0, 0, 9, 1]))).unwrap_err();
+        let cut = block_on(codec().read_request(&P, &mut Cursor::new([0, 0, 0, 9, 1]))).unwrap_err();
         assert!(!is_too_large(&cut));
     }
 }

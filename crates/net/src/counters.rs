@@ -30,6 +30,16 @@ counters! {
     inbound_failed,
     /// Connections refused because the peer's key is not Ed25519.
     foreign_keys,
+    /// Incoming connections refused at the door: too many from one address, too many strangers, or banned.
+    connections_refused,
+    /// Connections closed because their peer came anew and the old one did not answer.
+    stale_closed,
+    /// Connections of strangers closed because their time was over.
+    strangers_closed,
+    /// Things that peers did more often than they may.
+    over_rate,
+    /// Peers disconnected because they broke the rules too often.
+    banned,
     /// Connections closed because pings failed.
     pings_lost,
     /// Gossip messages handed up.

@@ -7,8 +7,11 @@
 
 use crate::error::Error;
 use libp2p::PeerId;
-use libp2p::gossipsub::{self, MessageAuthenticity, MessageId, ValidationMode};
-use proto::limits::GOSSIP_BYTES_MAX;
+use libp2p::gossipsub::{
+    self, AllowAllSubscriptionFilter, IdentityTransform, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId,
+    ValidationMode,
+};
+use proto::limits::{GOSSIP_BYTES_MAX, GOSSIP_QUEUE_MAX, TOPICS_PER_PEER_MAX};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -23,10 +26,9 @@ fn message_id(message: &gossipsub::Message) -> MessageId {
     MessageId::new(&hash.finalize()[..20])
 }
 
-/// The behaviour.
-pub(crate) fn behaviour() -> Result<gossipsub::Behaviour, Error> {
-    let setup = |reason: String| Error::Setup { part: "gossip", reason };
-    let config = gossipsub::ConfigBuilder::default()
+/// The settings.
+fn config() -> Result<gossipsub::Config, Error> {
+    gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
         .message_id_fn(message_id)
@@ -35,7 +37,7 @@ pub(crate) fn behaviour() -> Result<gossipsub::Behaviour, Error> {
         .duplicate_cache_time(Duration::from_secs(600))
         .mesh_n(4)
         .mesh_n_low(3)
-        .mesh_n_high(6)
+        .mesh_n_high(5)
         .mesh_outbound_min(1)
         .gossip_lazy(2)
         .flood_publish(false)
@@ -44,9 +46,25 @@ pub(crate) fn behaviour() -> Result<gossipsub::Behaviour, Error> {
         .prune_backoff(Duration::from_secs(5))
         .unsubscribe_backoff(Duration::from_secs(1))
         .graft_flood_threshold(Duration::from_millis(500))
+        // Whole messages wait there, for each slow peer; what finds no room is caught up with.
+        .connection_handler_queue_len(GOSSIP_QUEUE_MAX)
         .build()
-        .map_err(|error| setup(error.to_string()))?;
-    gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config).map_err(|error| setup(error.to_owned()))
+        .map_err(|error| Error::Setup { part: "gossip", reason: error.to_string() })
+}
+
+/// Gossip in which a peer has only so many topics.
+pub(crate) type Behaviour =
+    gossipsub::Behaviour<IdentityTransform, MaxCountSubscriptionFilter<AllowAllSubscriptionFilter>>;
+
+/// The behaviour.
+pub(crate) fn behaviour() -> Result<Behaviour, Error> {
+    let filter = MaxCountSubscriptionFilter {
+        filter: AllowAllSubscriptionFilter {},
+        max_subscribed_topics: TOPICS_PER_PEER_MAX,
+        max_subscriptions_per_request: TOPICS_PER_PEER_MAX,
+    };
+    gossipsub::Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, config()?, filter)
+        .map_err(|error| Error::Setup { part: "gossip", reason: error.to_owned() })
 }
 
 /// Messages that wait for a verdict, by our number; the oldest give way.
@@ -110,6 +128,23 @@ impl Loss {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The measured settings: a small mesh, no flooding, unsigned envelopes.
+    #[test]
+    fn the_settings_are_the_measured_ones() {
+        let config = config().unwrap();
+        let topic = gossipsub::IdentTopic::new("x").hash();
+        let mesh = (config.mesh_n_low(), config.mesh_n(), config.mesh_n_high(), config.mesh_outbound_min());
+        assert_eq!(mesh, (3, 4, 5, 1));
+        assert_eq!((config.gossip_lazy(), config.flood_publish()), (2, false));
+        assert!(matches!(config.validation_mode(), ValidationMode::Anonymous));
+        assert!(config.validate_messages());
+        assert_eq!(config.max_transmit_size_for_topic(&topic), GOSSIP_BYTES_MAX + 1024);
+        assert_eq!(config.connection_handler_queue_len(), GOSSIP_QUEUE_MAX);
+        assert_eq!(config.heartbeat_interval(), Duration::from_secs(1));
+        assert_eq!(config.duplicate_cache_time(), Duration::from_secs(600));
+        assert!(behaviour().is_ok());
+    }
 
     #[test]
     fn ids_are_content() {

@@ -4,6 +4,10 @@
 //! channel. Nothing is verified or decoded here beyond framing: records are handed up as bytes, and what they are
 //! worth is decided above. Peers are Ed25519 [`types::PeerId`]s, addresses are multiaddr texts.
 //!
+//! **Strangers** are peers that nobody keeps ([`Handle::keep`]). They get few places and little time (`door`), may ask a
+//! few small questions, and see no gossip (`gate`). What every peer may do, and how often, has a limit (`budget`); who
+//! goes over it is answered "busy" or not heard, and after too many offences refused for a while.
+//!
 //! **When the reader of events is slow**, each kind of event has its own way to bend, and the swarm never waits:
 //! - connection events, round trips and discoveries coalesce per peer; a `Connected` or `Disconnected` is never lost,
 //!   and a peer that went and came back in between is reported as both;
@@ -15,11 +19,14 @@
 //!   from tasks of their own and are not ordered against the connection events.
 
 mod behaviour;
+mod budget;
 mod codec;
 mod counters;
+mod door;
 mod error;
 mod event;
 mod frames;
+mod gate;
 mod gossip;
 mod handle;
 mod options;

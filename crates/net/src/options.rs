@@ -13,6 +13,9 @@ pub struct Options {
     pub mdns: bool,
     /// The fast path for new records.
     pub gossip: GossipOptions,
+    /// Whether peers that nobody keeps (see [`crate::Handle::keep`]) are strangers: few, for a short time, and with
+    /// nothing to do but ask a little. Off means that everybody may do everything.
+    pub guarded: bool,
     /// Sizes of queues and lengths of waits.
     pub limits: Limits,
 }
@@ -25,6 +28,7 @@ impl Options {
             listen: vec!["/ip4/0.0.0.0/tcp/0".into(), "/ip4/0.0.0.0/udp/0/quic-v1".into()],
             mdns: true,
             gossip: GossipOptions::default(),
+            guarded: true,
             limits: Limits::default(),
         }
     }
@@ -76,6 +80,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How soon the mended announcement of our topics (see `gossip`) may be repeated.
     pub resubscribe_cooldown: Duration,
+    /// Connections that may stand at once.
+    pub connections_max: u32,
     /// Above this many bytes of physical memory of the process no new connection is taken.
     pub memory_bytes_max: usize,
 }
@@ -96,6 +102,7 @@ impl Default for Limits {
             ping: Duration::from_secs(5),
             idle: Duration::from_secs(300),
             resubscribe_cooldown: Duration::from_secs(30),
+            connections_max: proto::limits::CONNECTIONS_MAX,
             memory_bytes_max: 4 << 30,
         }
     }

@@ -1,6 +1,7 @@
 //! Requests in bounded numbers. libp2p has no queue for them: what exceeds its limit of streams fails, or is dropped
 //! by the other side without a word.
 
+use crate::behaviour::Place;
 use crate::codec;
 use crate::codec::Answer;
 use crate::error::RequestError;
@@ -28,7 +29,7 @@ struct Queued {
 /// Our requests.
 pub(crate) struct Outgoing {
     peers: HashMap<PeerId, Slots>,
-    sent: HashMap<OutboundRequestId, (PeerId, u64)>,
+    sent: HashMap<(Place, OutboundRequestId), (PeerId, u64)>,
     queue_max: usize,
     wait_max: Duration,
 }
@@ -63,12 +64,12 @@ impl Outgoing {
     }
 
     /// It was sent under this libp2p id.
-    pub(crate) fn sent(&mut self, request: OutboundRequestId, peer: PeerId, id: u64) {
+    pub(crate) fn sent(&mut self, request: (Place, OutboundRequestId), peer: PeerId, id: u64) {
         self.sent.insert(request, (peer, id));
     }
 
     /// It is answered, or failed; the slot stays taken until [`Outgoing::free`].
-    pub(crate) fn answered(&mut self, request: &OutboundRequestId) -> Option<(PeerId, u64)> {
+    pub(crate) fn answered(&mut self, request: &(Place, OutboundRequestId)) -> Option<(PeerId, u64)> {
         self.sent.remove(request)
     }
 
@@ -130,8 +131,8 @@ pub(crate) fn result(answer: Answer) -> Result<Vec<u8>, RequestError> {
 #[derive(Default)]
 pub(crate) struct Incoming {
     next: u64,
-    waiting: HashMap<u64, (PeerId, InboundRequestId, ResponseChannel<Answer>)>,
-    numbers: HashMap<InboundRequestId, u64>,
+    waiting: HashMap<u64, (PeerId, (Place, InboundRequestId), ResponseChannel<Answer>)>,
+    numbers: HashMap<(Place, InboundRequestId), u64>,
     per_peer: HashMap<PeerId, usize>,
 }
 
@@ -140,7 +141,7 @@ impl Incoming {
     pub(crate) fn insert(
         &mut self,
         peer: PeerId,
-        request: InboundRequestId,
+        request: (Place, InboundRequestId),
         channel: ResponseChannel<Answer>,
     ) -> Result<u64, ResponseChannel<Answer>> {
         let count = self.per_peer.entry(peer).or_default();
@@ -168,7 +169,7 @@ impl Incoming {
     }
 
     /// The request broke off.
-    pub(crate) fn broken(&mut self, request: &InboundRequestId) {
+    pub(crate) fn broken(&mut self, request: &(Place, InboundRequestId)) {
         if let Some(number) = self.numbers.get(request).copied() {
             drop(self.remove(number));
         }

@@ -3,9 +3,11 @@
 mod commands;
 mod gossip;
 mod idle;
+mod rules;
 mod swarm;
 
 use crate::behaviour::{self, Behaviour};
+use crate::budget::Budgets;
 use crate::counters::{self, count};
 use crate::error::Error;
 use crate::event::Event;
@@ -60,6 +62,7 @@ struct Service {
     known: HashSet<(Libp2pId, String)>,
     mend: gossip::Mend,
     active: HashMap<PeerId, Instant>,
+    budgets: Budgets,
 }
 
 /// Starts the network. Must be called inside a tokio runtime. Cancelling ends it: connections are closed, pulls cut,
@@ -107,6 +110,7 @@ pub fn spawn(
         known: HashSet::new(),
         mend: gossip::Mend::default(),
         active: HashMap::new(),
+        budgets: Budgets::default(),
         limits,
     };
     Ok((handle, event_rx, tokio::spawn(service.run())))
@@ -192,6 +196,7 @@ impl Service {
         }
         self.mend_if_due(now);
         self.close_idle(now);
+        self.close_strangers(now);
     }
 
     /// Closes what is open, so that peers notice at once.

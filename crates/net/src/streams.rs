@@ -1,5 +1,8 @@
 //! A behaviour of our own for held streams: opens them on the connection that it is told, hands up those that peers
 //! open, keeps the connections of members alive, and refuses peers whose key is not Ed25519.
+//!
+//! It also tells whether somebody still lives at the other end of a connection: whoever answers a wish for another
+//! stream, even with a refusal, does.
 
 use crate::counters::{self, count};
 use libp2p::core::Endpoint;
@@ -11,11 +14,15 @@ use libp2p::swarm::{
     NotifyHandler, Stream, StreamProtocol, StreamUpgradeError, SubstreamProtocol, THandler, THandlerInEvent,
     THandlerOutEvent, ToSwarm,
 };
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, identify};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// How long the answer to a probe may take. Only connections that have a younger sister are probed.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// Why a stream did not open.
 #[derive(Debug)]
@@ -29,11 +36,13 @@ pub(crate) enum OpenError {
 /// Where an opened stream goes. Dropped unanswered when the connection closes meanwhile.
 pub(crate) type Reply = oneshot::Sender<Result<Stream, OpenError>>;
 
-/// A peer opened a stream.
+/// What happened on a connection.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) peer: PeerId,
-    pub(crate) stream: Stream,
+pub(crate) enum Event {
+    /// The peer opened a stream.
+    Opened(PeerId, Stream),
+    /// Nobody answered a probe.
+    Dead(ConnectionId),
 }
 
 /// The peer's key is of another kind than ours.
@@ -45,7 +54,7 @@ struct ForeignKey;
 pub(crate) struct Behaviour {
     protocol: StreamProtocol,
     kept: HashSet<PeerId>,
-    actions: VecDeque<ToSwarm<Opened, Order>>,
+    actions: VecDeque<ToSwarm<Event, Order>>,
     counters: Arc<counters::Shared>,
 }
 
@@ -57,6 +66,11 @@ impl Behaviour {
     /// Opens a stream on that connection.
     pub(crate) fn open(&mut self, peer: PeerId, connection: ConnectionId, reply: Reply) {
         self.tell(peer, connection, Order::Open(reply));
+    }
+
+    /// Asks for a sign of life on that connection; [`Event::Dead`] when none comes in time.
+    pub(crate) fn probe(&mut self, peer: PeerId, connection: ConnectionId) {
+        self.tell(peer, connection, Order::Probe);
     }
 
     /// Keeps the connections of a peer alive when idle, or no longer.
@@ -89,14 +103,14 @@ impl Behaviour {
             protocol: self.protocol.clone(),
             keep: self.kept.contains(&peer),
             to_open: VecDeque::new(),
-            opened: VecDeque::new(),
+            told: VecDeque::new(),
         })
     }
 }
 
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = Handler;
-    type ToSwarm = Opened;
+    type ToSwarm = Event;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -121,11 +135,12 @@ impl NetworkBehaviour for Behaviour {
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
 
-    fn on_connection_handler_event(&mut self, peer: PeerId, _: ConnectionId, stream: THandlerOutEvent<Self>) {
-        self.actions.push_back(ToSwarm::GenerateEvent(Opened { peer, stream }));
+    fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
+        let event = event.map_or(Event::Dead(id), |stream| Event::Opened(peer, stream));
+        self.actions.push_back(ToSwarm::GenerateEvent(event));
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Opened, THandlerInEvent<Self>>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
         // Actions come only from calls that the swarm's own task makes; it polls again after each.
         self.actions.pop_front().map_or(Poll::Pending, Poll::Ready)
     }
@@ -135,24 +150,33 @@ impl NetworkBehaviour for Behaviour {
 #[derive(Debug)]
 pub(crate) enum Order {
     Open(Reply),
+    Probe,
     Keep(bool),
+}
+
+/// What a stream of ours is for.
+#[derive(Debug)]
+pub(crate) enum Aim {
+    Use(Reply),
+    Probe,
 }
 
 /// One connection's part.
 pub(crate) struct Handler {
     protocol: StreamProtocol,
     keep: bool,
-    to_open: VecDeque<Reply>,
-    opened: VecDeque<Stream>,
+    to_open: VecDeque<Aim>,
+    /// Streams of the peer's; nothing stands for a probe that nobody answered.
+    told: VecDeque<Option<Stream>>,
 }
 
 impl ConnectionHandler for Handler {
     type FromBehaviour = Order;
-    type ToBehaviour = Stream;
+    type ToBehaviour = Option<Stream>;
     type InboundProtocol = ReadyUpgrade<StreamProtocol>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
     type InboundOpenInfo = ();
-    type OutboundOpenInfo = Reply;
+    type OutboundOpenInfo = Aim;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
         SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), ())
@@ -165,38 +189,49 @@ impl ConnectionHandler for Handler {
     fn poll(
         &mut self,
         _: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Reply, Self::ToBehaviour>> {
-        if let Some(stream) = self.opened.pop_front() {
-            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(stream));
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Aim, Self::ToBehaviour>> {
+        if let Some(told) = self.told.pop_front() {
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(told));
         }
-        match self.to_open.pop_front() {
-            Some(reply) => Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
-                protocol: SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), reply),
-            }),
-            None => Poll::Pending,
-        }
+        let Some(aim) = self.to_open.pop_front() else { return Poll::Pending };
+        let protocol = match aim {
+            Aim::Use(_) => SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), aim),
+            // Identify answers once and costs little; what it says does not matter here.
+            Aim::Probe => {
+                SubstreamProtocol::new(ReadyUpgrade::new(identify::PROTOCOL_NAME), aim).with_timeout(PROBE_TIMEOUT)
+            }
+        };
+        Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol })
     }
 
     fn on_behaviour_event(&mut self, order: Order) {
         match order {
-            Order::Open(reply) => self.to_open.push_back(reply),
+            Order::Open(reply) => self.to_open.push_back(Aim::Use(reply)),
+            Order::Probe => self.to_open.push_back(Aim::Probe),
             Order::Keep(keep) => self.keep = keep,
         }
     }
 
     fn on_connection_event(
         &mut self,
-        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), Reply>,
+        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol, (), Aim>,
     ) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. }) => {
-                self.opened.push_back(stream);
+                self.told.push_back(Some(stream));
             }
             // Whoever asked may have given up meanwhile; the stream is dropped then.
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, info: reply }) => {
-                drop(reply.send(Ok(stream)));
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, info }) => {
+                if let Aim::Use(reply) = info {
+                    drop(reply.send(Ok(stream)));
+                }
             }
-            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: reply, error }) => {
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: Aim::Probe, error }) => {
+                if !matches!(error, StreamUpgradeError::NegotiationFailed) {
+                    self.told.push_back(None);
+                }
+            }
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: Aim::Use(reply), error }) => {
                 let error = match error {
                     StreamUpgradeError::NegotiationFailed => OpenError::Unsupported,
                     other => OpenError::Failed(other.to_string()),

@@ -50,6 +50,7 @@ pub fn options(key: u8, transport: Transport) -> Options {
     options.listen = vec![transport.listen()];
     options.mdns = false;
     options.gossip = GossipOptions::default();
+    options.guarded = false;
     options.limits = Limits::default();
     options
 }

@@ -7,7 +7,7 @@ use libp2p::request_response::{self, Codec, Message, ProtocolSupport};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux};
 use net::{Event, PullError, RequestError};
-use proto::limits::{FRAME_BYTES_MAX, PULLS_PER_PEER_MAX, RPC_BYTES_MAX};
+use proto::limits::{FRAME_BYTES_MAX, PULLS_PER_PEER_MAX, RPC_BYTES_MAX, STRANGER_RPC_BYTES_MAX};
 use proto::names;
 use std::io;
 use std::time::Duration;
@@ -295,5 +295,179 @@ async fn a_peer_that_answers_no_ping_is_left() {
     });
     node.disconnected(peer).await;
     assert_eq!(node.handle.counters().pings_lost, 1);
+    driver.abort();
+}
+
+/// Waits until a counter is at least this high.
+async fn counted(node: &Node, what: &str, least: u64, counter: impl Fn(net::Counters) -> u64) {
+    within(what, async {
+        while counter(node.handle.counters()) < least {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+fn guarded(key: u8, transport: Transport) -> net::Options {
+    let mut options = options(key, transport);
+    options.guarded = true;
+    options
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_may_ask_a_little_and_nothing_else() {
+    for transport in Transport::BOTH {
+        let mut node = Node::with(guarded(1, transport)).await;
+        // No pull stream.
+        let (mut puller, peer) = intrude(&mut node, names::PULL).await;
+        puller.behaviour_mut().send_request(&peer, header(0));
+        assert_ne!(outcome(&mut puller).await.map(|body| !body.is_empty()), Ok(true));
+        counted(&node, "the refused pull", 1, |c| c.pulls_refused).await;
+        // One small question, answered.
+        let (mut asker, peer) = intrude(&mut node, names::RPC).await;
+        let stranger = id_of(&asker);
+        asker.behaviour_mut().send_request(&peer, [header(2), b"hi".to_vec()].concat());
+        {
+            let mut answer = std::pin::pin!(outcome(&mut asker));
+            let id = tokio::select! {
+                early = &mut answer => panic!("answered before it was asked: {early:?}"),
+                id = node.wait("the question", |event| match event {
+                    Event::Request { id, peer, .. } if peer == stranger => Ok(id),
+                    other => Err(other),
+                }) => id,
+            };
+            node.handle.respond(id, b"ho".to_vec()).await.unwrap();
+            assert_eq!(answer.await, Ok([header(2), b"ho".to_vec()].concat()));
+        }
+        // No large one.
+        let mut large = header(STRANGER_RPC_BYTES_MAX + 1);
+        large.resize(STRANGER_RPC_BYTES_MAX + 5, 0);
+        asker.behaviour_mut().send_request(&peer, large);
+        assert_ne!(outcome(&mut asker).await.map(|body| !body.is_empty()), Ok(true));
+        counted(&node, "the refused question", 1, |c| c.requests_broken).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_that_asks_in_a_loop_is_refused_for_a_while() {
+    let mut node = Node::with(guarded(1, Transport::Tcp)).await;
+    let (mut swarm, peer) = intrude(&mut node, names::RPC).await;
+    let stranger = id_of(&swarm);
+    let driver = tokio::spawn(async move {
+        loop {
+            swarm.behaviour_mut().send_request(&peer, [header(2), b"hi".to_vec()].concat());
+            while let Some(event) = futures::FutureExt::now_or_never(swarm.select_next_some()) {
+                if let SwarmEvent::ConnectionClosed { .. } = event {
+                    return swarm;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    within("the ban", async {
+        loop {
+            let asked = node.wait("a question or the end", |event| match event {
+                Event::Request { id, .. } => Ok(Some(id)),
+                Event::Disconnected { peer } if peer == stranger => Ok(None),
+                other => Err(other),
+            });
+            match asked.await {
+                Some(id) => node.handle.respond(id, b"no".to_vec()).await.unwrap(),
+                None => return,
+            }
+        }
+    })
+    .await;
+    let mut swarm = within("the end", driver).await.unwrap();
+    let counters = node.handle.counters();
+    assert!(counters.banned == 1 && counters.over_rate > 0, "{counters:?}");
+    // And it does not get in again.
+    swarm.dial(node.address.parse::<Multiaddr>().unwrap()).unwrap();
+    let refused = counters.connections_refused;
+    let driver = tokio::spawn(async move {
+        loop {
+            swarm.select_next_some().await;
+        }
+    });
+    counted(&node, "the refusal", refused + 1, |c| c.connections_refused).await;
+    driver.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_hears_no_gossip_until_it_is_a_member() {
+    for transport in Transport::BOTH {
+        let mut a = Node::with(guarded(1, transport)).await;
+        let mut b = Node::with(guarded(2, transport)).await;
+        for node in [&a, &b] {
+            node.handle.subscribe("space".into()).await.unwrap();
+        }
+        a.dial(&mut b).await;
+        for n in 0..20u8 {
+            a.handle.publish("space".into(), vec![n]).await.unwrap();
+        }
+        // Later commands are carried out after these.
+        counted(&a, "the publishing", 20, |c| c.published_to_nobody).await;
+        // They let each other in at different times, on the connection that stands.
+        a.handle.keep(b.id(), true).await.unwrap();
+        a.handle.request(b.id(), 1, b"in between".to_vec()).await.unwrap();
+        b.wait("a question", |event| if let Event::Request { .. } = event { Ok(()) } else { Err(event) }).await;
+        b.handle.keep(a.id(), true).await.unwrap();
+        for (from, to) in [(1u8, 2u8), (2, 1)] {
+            within("gossip among members", async {
+                for n in 0u64.. {
+                    let (from, to) = if from == 1 { (&a, &mut b) } else { (&b, &mut a) };
+                    from.handle.publish("space".into(), n.to_be_bytes().to_vec()).await.unwrap();
+                    let heard = to.wait("gossip", |event| match event {
+                        Event::Gossip { data, .. } => Ok(data),
+                        other => Err(other),
+                    });
+                    if let Ok(data) = tokio::time::timeout(Duration::from_millis(100), heard).await {
+                        assert_eq!(data.len(), 8, "nothing of before");
+                        return;
+                    }
+                }
+            })
+            .await;
+            println!("{from} to {to}: heard");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_have_a_limit_in_total_and_per_stranger() {
+    let mut few = options(1, Transport::Tcp);
+    few.limits.connections_max = 2;
+    let mut node = Node::with(few).await;
+    let one = intrude(&mut node, names::RPC).await;
+    let two = intrude(&mut node, names::RPC).await;
+    let mut third = raw(Keypair::generate_ed25519(), names::RPC);
+    third.dial(node.address.parse::<Multiaddr>().unwrap()).unwrap();
+    let failed = node.handle.counters().inbound_failed;
+    let driver = tokio::spawn(async move {
+        loop {
+            third.select_next_some().await;
+        }
+    });
+    counted(&node, "the refusal", failed + 1, |c| c.inbound_failed).await;
+    let peers = node.drain().into_iter().filter(|event| matches!(event, Event::Connected { .. })).count();
+    assert_eq!(peers, 0, "the third was let in");
+    driver.abort();
+    drop((one, two));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_connection_is_taken_while_memory_is_short() {
+    let mut poor = options(1, Transport::Tcp);
+    poor.limits.memory_bytes_max = 1;
+    let mut node = Node::with(poor).await;
+    let mut swarm = raw(Keypair::generate_ed25519(), names::RPC);
+    swarm.dial(node.address.parse::<Multiaddr>().unwrap()).unwrap();
+    let driver = tokio::spawn(async move {
+        loop {
+            swarm.select_next_some().await;
+        }
+    });
+    counted(&node, "the refusal", 1, |c| c.inbound_failed).await;
+    assert!(!node.drain().iter().any(|event| matches!(event, Event::Connected { .. })));
     driver.abort();
 }

@@ -5,6 +5,26 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use testnet::{Net, PATIENCE, fixture, wait_until};
 
+/// Every attack for a moment. The long run is `townmesh-hostile` itself.
+#[test]
+fn every_attack_stays_within_its_limits() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_townmesh-hostile"));
+    // Other tests run beside this one, so the honest edits have slack; the other limits have none.
+    command.args(["--seconds", "60", "--slack-ms", "1000", "--json"]);
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), testnet::hostile::ATTACKS.len() + 1, "{told}");
+    for row in rows {
+        assert!(row["edits"].as_u64().unwrap() > 0, "no honest edit during {row}");
+        let silent = ["connects", "holds", "doubles", "half-open"].contains(&row["attack"].as_str().unwrap());
+        assert!(silent || row["sent"].as_u64().unwrap() > 0, "an attack that said nothing: {row}");
+    }
+    println!("{told}");
+}
+
 #[test]
 fn broken_lines_and_repeated_ids_are_reported_line_by_line() {
     let net = started(1, 3).unwrap();

@@ -26,7 +26,9 @@ impl Service {
                 // Whoever is let go of is idle from now on, not from long ago.
                 self.touch(peer);
                 let connections = self.paths.of(&peer);
-                self.swarm.behaviour_mut().streams.keep(to_libp2p(&peer), keep, connections);
+                let behaviour = self.swarm.behaviour_mut();
+                behaviour.streams.keep(to_libp2p(&peer), keep, connections);
+                behaviour.admit(to_libp2p(&peer), keep, Instant::now());
             }
             Command::Subscribe(topic) => self.subscribe(topic),
             Command::Unsubscribe(topic) => self.unsubscribe(&topic),
@@ -76,8 +78,10 @@ impl Service {
     pub(super) fn send_requests(&mut self, peer: PeerId) {
         self.touch(peer);
         while let Some((id, body)) = self.outgoing.pop(&peer) {
-            let request = self.swarm.behaviour_mut().rpc.send_request(&to_libp2p(&peer), body);
-            self.outgoing.sent(request, peer, id);
+            let to = to_libp2p(&peer);
+            let (place, rpc) = self.swarm.behaviour_mut().rpc(&to);
+            let request = rpc.send_request(&to, body);
+            self.outgoing.sent((place, request), peer, id);
         }
     }
 
@@ -91,7 +95,7 @@ impl Service {
         } else {
             Answer::Body(body)
         };
-        if self.swarm.behaviour_mut().rpc.send_response(channel, answer).is_err() {
+        if !self.swarm.behaviour_mut().respond(channel, answer) {
             count(&self.counters.answers_lost);
         }
     }

@@ -7,6 +7,7 @@
 //! topics anew, at most once per cooldown.
 
 use super::{Service, from_libp2p};
+use crate::budget::Act;
 use crate::counters::count;
 use crate::event::{Event, MessageRef, Verdict};
 use crate::outbox::Item;
@@ -24,7 +25,7 @@ pub(super) struct Mend {
 
 impl Service {
     pub(super) fn subscribe(&mut self, topic: String) {
-        if let Some(gossip) = self.swarm.behaviour_mut().gossip.as_mut()
+        if let Some(gossip) = self.swarm.behaviour_mut().gossip_mut()
             && let Err(error) = gossip.subscribe(&IdentTopic::new(&topic))
         {
             tracing::warn!(%error, "subscribing");
@@ -33,7 +34,7 @@ impl Service {
     }
 
     pub(super) fn unsubscribe(&mut self, topic: &str) {
-        if let Some(gossip) = self.swarm.behaviour_mut().gossip.as_mut() {
+        if let Some(gossip) = self.swarm.behaviour_mut().gossip_mut() {
             gossip.unsubscribe(&IdentTopic::new(topic));
         }
         self.topics.remove(topic);
@@ -41,7 +42,7 @@ impl Service {
     }
 
     pub(super) fn publish(&mut self, topic: &str, data: Vec<u8>) {
-        let Some(gossip) = self.swarm.behaviour_mut().gossip.as_mut() else {
+        let Some(gossip) = self.swarm.behaviour_mut().gossip_mut() else {
             return count(&self.counters.published_to_nobody);
         };
         if data.len() > GOSSIP_BYTES_MAX {
@@ -68,6 +69,7 @@ impl Service {
             Verdict::Ignore => MessageAcceptance::Ignore,
             Verdict::Reject => {
                 count(&self.counters.gossip_rejected);
+                self.offend(&from);
                 MessageAcceptance::Reject
             }
         };
@@ -77,7 +79,7 @@ impl Service {
     }
 
     fn report(&mut self, id: &MessageId, from: &Libp2pId, acceptance: MessageAcceptance) -> bool {
-        let gossip = self.swarm.behaviour_mut().gossip.as_mut();
+        let gossip = self.swarm.behaviour_mut().gossip_mut();
         gossip.is_some_and(|gossip| gossip.report_message_validation_result(id, from, acceptance))
     }
 
@@ -110,6 +112,10 @@ impl Service {
             self.report(&id, &from, MessageAcceptance::Reject);
             return;
         };
+        if !self.allow(peer, Act::Gossip(message.data.len())) {
+            self.report(&id, &from, MessageAcceptance::Ignore);
+            return;
+        }
         if !self.outbox.has_room_for_gossip() {
             count(&self.counters.gossip_dropped);
             self.report(&id, &from, MessageAcceptance::Ignore);
@@ -126,7 +132,7 @@ impl Service {
         if !self.topics.contains(topic) || self.known.contains(&(from, topic.to_owned())) {
             return;
         }
-        let Some(gossip) = self.swarm.behaviour().gossip.as_ref() else { return };
+        let Some(gossip) = self.swarm.behaviour().gossip() else { return };
         let subscribed = gossip
             .all_peers()
             .any(|(peer, topics)| *peer == from && topics.iter().any(|known| known.as_str() == topic));
@@ -149,7 +155,7 @@ impl Service {
             return;
         }
         self.mend = Mend { wanted: false, last: Some(now) };
-        let Some(gossip) = self.swarm.behaviour_mut().gossip.as_mut() else { return };
+        let Some(gossip) = self.swarm.behaviour_mut().gossip_mut() else { return };
         count(&self.counters.resubscribed);
         for topic in &self.topics {
             let topic = IdentTopic::new(topic);

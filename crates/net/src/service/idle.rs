@@ -22,8 +22,7 @@ impl Service {
             return;
         }
         let behaviour = self.swarm.behaviour();
-        let mesh: HashSet<_> =
-            behaviour.gossip.as_ref().into_iter().flat_map(|gossip| gossip.all_mesh_peers()).collect();
+        let mesh: HashSet<_> = behaviour.gossip().into_iter().flat_map(|gossip| gossip.all_mesh_peers()).collect();
         let idle: Vec<PeerId> = self
             .active
             .iter()

@@ -1,7 +1,8 @@
 //! What the swarm tells.
 
 use super::{Service, from_libp2p};
-use crate::behaviour::BehaviourEvent;
+use crate::behaviour::{BehaviourEvent, Place};
+use crate::budget::Act;
 use crate::codec::Answer;
 use crate::counters::count;
 use crate::error::RequestError;
@@ -10,8 +11,8 @@ use crate::outbox::Item;
 use crate::paths::{Path, Turn};
 use crate::{rpc, streams};
 use libp2p::request_response::{self, InboundFailure, Message};
-use libp2p::swarm::SwarmEvent;
-use libp2p::{PeerId as Libp2pId, mdns, ping};
+use libp2p::swarm::{Stream, SwarmEvent};
+use libp2p::{PeerId as Libp2pId, identify, mdns, ping};
 use std::sync::PoisonError;
 use std::time::Instant;
 use types::PeerId;
@@ -23,6 +24,7 @@ impl Service {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 // Others were refused before their connection stood.
                 if let Some(peer) = from_libp2p(&peer_id) {
+                    self.probe_older(peer);
                     let turn = self.paths.opened(peer, connection_id, Path::of(&endpoint));
                     self.on_turn(peer, peer_id, turn);
                 }
@@ -72,6 +74,7 @@ impl Service {
             Turn::Nothing => {}
             Turn::Disconnected => {
                 self.active.remove(&peer);
+                self.budgets.forget(&peer);
                 self.outbox.disconnected(peer);
                 self.known.retain(|(known, _)| *known != libp2p_id);
                 for id in self.outgoing.gone(&peer) {
@@ -84,16 +87,19 @@ impl Service {
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
             BehaviourEvent::Ping(event) => self.on_ping(event),
-            BehaviourEvent::Rpc(event) => self.on_rpc(event),
+            BehaviourEvent::Rpc(event) => self.on_rpc(Place::Members, event),
+            BehaviourEvent::Lobby(event) => self.on_rpc(Place::Strangers, event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
-            BehaviourEvent::Streams(streams::Opened { peer, stream }) => {
-                let peer = from_libp2p(&peer);
-                if let Some(peer) = peer {
-                    self.touch(peer);
-                }
-                match peer.and_then(|peer| self.pulls.theirs(peer)) {
-                    Some(pull) => drop(self.tasks.spawn(pull.run(stream))),
-                    None => count(&self.counters.pulls_refused),
+            BehaviourEvent::Streams(streams::Event::Opened(peer, stream)) => self.on_stream(&peer, stream),
+            BehaviourEvent::Streams(streams::Event::Dead(connection)) => {
+                count(&self.counters.stale_closed);
+                self.swarm.close_connection(connection);
+                // It never heard our topics: they were announced into the dead connection.
+                self.want_mending();
+            }
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, .. }) => {
+                if let Some(peer) = from_libp2p(&peer_id) {
+                    self.allow(peer, Act::Identify);
                 }
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
@@ -127,19 +133,37 @@ impl Service {
         }
     }
 
-    fn on_rpc(&mut self, event: request_response::Event<Vec<u8>, Answer>) {
+    fn on_stream(&mut self, from: &Libp2pId, stream: Stream) {
+        let Some(peer) = from_libp2p(from) else { return };
+        let pull = if !self.swarm.behaviour().door.is_member(from) {
+            self.offend(from);
+            None
+        } else if self.allow(peer, Act::Pull) {
+            self.touch(peer);
+            self.pulls.theirs(peer)
+        } else {
+            None
+        };
+        match pull {
+            Some(pull) => drop(self.tasks.spawn(pull.run(stream))),
+            None => count(&self.counters.pulls_refused),
+        }
+    }
+
+    fn on_rpc(&mut self, place: Place, event: request_response::Event<Vec<u8>, Answer>) {
         match event {
             request_response::Event::Message {
                 peer,
                 message: Message::Request { request_id, request: body, channel },
                 ..
             } => {
-                if let Some(peer) = from_libp2p(&peer) {
+                let allowed = from_libp2p(&peer).filter(|peer| self.allow(*peer, Act::Rpc));
+                if let Some(peer) = allowed {
                     self.touch(peer);
                 }
-                let refused = match from_libp2p(&peer) {
+                let refused = match allowed {
                     None => Some(channel),
-                    Some(peer) => match self.incoming.insert(peer, request_id, channel) {
+                    Some(peer) => match self.incoming.insert(peer, (place, request_id), channel) {
                         Err(channel) => Some(channel),
                         Ok(id) => {
                             let event = Event::Request { peer, id: InboundId(id), body };
@@ -150,11 +174,11 @@ impl Service {
                 if let Some(channel) = refused {
                     count(&self.counters.requests_refused);
                     // Fails only when the peer is gone.
-                    let _ = self.swarm.behaviour_mut().rpc.send_response(channel, Answer::Busy);
+                    let _ = self.swarm.behaviour_mut().respond(channel, Answer::Busy);
                 }
             }
             request_response::Event::Message { message: Message::Response { request_id, response }, .. } => {
-                if let Some((peer, id)) = self.outgoing.answered(&request_id) {
+                if let Some((peer, id)) = self.outgoing.answered(&(place, request_id)) {
                     match rpc::result(response) {
                         Ok(body) => {
                             let event = Event::Response { id, result: Ok(body) };
@@ -165,15 +189,16 @@ impl Service {
                 }
             }
             request_response::Event::OutboundFailure { request_id, error, .. } => {
-                if let Some((peer, id)) = self.outgoing.answered(&request_id) {
+                if let Some((peer, id)) = self.outgoing.answered(&(place, request_id)) {
                     self.fail_request(id, rpc::failure(error), Some(peer));
                 }
             }
-            request_response::Event::InboundFailure { request_id, error, .. } => {
-                self.incoming.broken(&request_id);
+            request_response::Event::InboundFailure { peer, request_id, error, .. } => {
+                self.incoming.broken(&(place, request_id));
                 if !matches!(error, InboundFailure::ResponseOmission) {
                     tracing::debug!(%error, "a peer's request broke off");
                     count(&self.counters.requests_broken);
+                    self.offend(&peer);
                 }
             }
             request_response::Event::ResponseSent { .. } => {}
