@@ -39,6 +39,6 @@ pub use merge3::{MergeConflict, MergeError, Merged, Settled, SettledRule, merge3
 pub use ready::ready;
 pub use shown::{Conflict, ConflictValue, Contribution, Shown, ShownUnit};
 pub use state::BeadState;
-pub use time::instant_ns;
+pub use time::{instant_ns, instant_text};
 pub use unit::{UNIT_BYTES_MAX, Unit, UnitError};
 pub use write::{ANCESTORS_MAX, Baseline, REPLACES_MAX, Stamp, Write, WriteError};

@@ -13,6 +13,11 @@ pub fn instant_ns(text: &str) -> Option<i128> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_nanosecond)
 }
 
+/// A whole UTC second as RFC 3339 text (`2026-01-02T03:04:05Z`); `None` outside the years -9999 to 9999.
+pub fn instant_text(second: i64) -> Option<String> {
+    Some(Timestamp::from_second(second).ok()?.to_string())
+}
+
 /// The UTC second in which an instant lies.
 pub(crate) fn second(ns: i128) -> i64 {
     // SAFETY of the cast: jiff's instants lie within the years -9999 to 9999.

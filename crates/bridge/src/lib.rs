@@ -2,12 +2,16 @@
 //!
 //! This crate owns bytes, not meaning. [`files`] watches `.beads/issues.jsonl`, reports what changed line by line and
 //! writes new versions without ever losing somebody else's; what a change means (shadow, staleness, deletes) is the
-//! engine's business. [`git`] asks the `git` program about a file's history.
+//! engine's business. [`bd`] does the same for a database of the program `bd`. [`git`] asks the `git` program about a file's history.
 
+pub mod bd;
 pub mod files;
 pub mod git;
+mod process;
+mod task;
 
 pub use files::{
-    Applied, ApplyError, BrokenLine, ChangedLine, EditError, Event, Generation, Handle, LineError, MISSING, OpenError,
-    Options, Prepared, ReadError, RepeatedLine, Snapshot, Step, Workspace, blob_id,
+    Applied, ApplyError, BrokenLine, ChangedLine, EditError, Event, Generation, LineError, MISSING, OpenError, Options,
+    Prepared, ReadError, RepeatedLine, Snapshot, Step, Workspace, blob_id,
 };
+pub use task::Handle;

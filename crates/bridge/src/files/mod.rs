@@ -20,11 +20,15 @@ mod watch;
 mod worker;
 
 pub use edit::EditError;
+pub(crate) use edit::{check, edit};
 pub use event::{Applied, ApplyError, BrokenLine, ChangedLine, Event, RepeatedLine, Snapshot};
 pub use generation::{Generation, MISSING, blob_id};
 pub use line::{ID_BYTES_MAX, LineError};
 pub use locate::OpenError;
 pub use prepare::Prepared;
+pub(crate) use prepare::refuse_broken;
 pub use read::ReadError;
+pub(crate) use scan::{Known, scan};
 pub use scan::{LINES_MAX, REPORT_MAX};
-pub use task::{Handle, Options, Step, Workspace};
+pub use task::{Options, Step, Workspace};
+pub(crate) use watch::Watch;

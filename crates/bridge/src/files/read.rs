@@ -26,6 +26,9 @@ pub enum ReadError {
     /// A link that points nowhere, or in a circle.
     #[error("broken symbolic link: {0}")]
     BrokenLink(String),
+    /// The program that keeps the issues did not give them.
+    #[error(transparent)]
+    Bd(#[from] crate::bd::BdError),
     /// Anything else that the system said.
     #[error("cannot read {path}: {reason}")]
     Io {

@@ -7,6 +7,7 @@ use super::read::{self, Content, ReadError, Stamp};
 use super::scan::{Known, Scan, Span, scan};
 use super::swap::{self, Aside, Linger};
 use super::{Options, rescue};
+use crate::task::Coupling;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -315,6 +316,34 @@ impl Worker {
             }
         }
         self.put_aside(aside);
+    }
+}
+
+impl Coupling for Worker {
+    type Prepared = Prepared;
+
+    fn deadline(&self, now: Instant) -> Instant {
+        Worker::deadline(self, now)
+    }
+
+    fn look(&mut self) -> Option<Event> {
+        Worker::look(self)
+    }
+
+    fn prepare(&mut self, expected: Generation, lines: &[(String, Option<String>)]) -> Result<Prepared, ApplyError> {
+        Worker::prepare(self, expected, lines)
+    }
+
+    fn commit(&mut self, prepared: Prepared) -> Result<Applied, ApplyError> {
+        Worker::commit(self, prepared)
+    }
+
+    fn read_line(&mut self, id: &str) -> Result<Option<String>, ApplyError> {
+        Worker::read_line(self, id)
+    }
+
+    fn rescan(&mut self) {
+        Worker::rescan(self);
     }
 }
 

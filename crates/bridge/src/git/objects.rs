@@ -1,6 +1,7 @@
 //! Reading files of old commits through one long-running `git cat-file --batch`.
 
-use super::run::{GitError, Running, command};
+use super::run::{GitError, command};
+use crate::process::Running;
 use proto::limits::FILE_BYTES_MAX;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -66,10 +67,10 @@ impl Objects {
 
     fn failure(&mut self) -> GitError {
         self.running.kill();
-        match self.running.finish_with_code() {
+        match self.running.finish() {
             Ok((_, stderr)) if stderr.contains("not a git repository") => GitError::NoRepository,
             Ok((_, stderr)) => GitError::Failed(stderr),
-            Err(error) => error,
+            Err(error) => error.into(),
         }
     }
 }
