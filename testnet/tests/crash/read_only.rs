@@ -127,7 +127,7 @@ fn a_beads_file_on_a_full_disk_stays_whole_and_is_written_when_there_is_space() 
     let failed = || net[1].json(&["space", "show"]).unwrap()["workspaces"][0].clone();
     wait_until("the node says that it cannot write the file", PATIENCE, || {
         let seen = failed().to_string();
-        Ok(if seen.contains("No space left") { Ok(()) } else { Err(seen) })
+        Ok(if seen.contains("no space left") { Ok(()) } else { Err(seen) })
     })
     .unwrap();
     assert_eq!(inside(&net[1]).unwrap(), before);
