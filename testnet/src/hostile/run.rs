@@ -152,7 +152,7 @@ fn measured(net: &Net, name: &str, time: Duration, mut over: impl FnMut() -> Res
     let before = Cost::of(victim)?;
     let pid = victim.child.as_ref().context("the victim does not run")?.id();
     let (home, log) = (victim.home.clone(), victim.log_path());
-    let (stop, stopped) = mpsc::channel::<()>();
+    let (stop, stopped) = mpsc::sync_channel::<()>(1);
     let looker = std::thread::spawn(move || {
         let mut peak = Cost::default();
         loop {
