@@ -52,3 +52,8 @@ pub const CONTROL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Members of one space.
 pub const MEMBERS_MAX: usize = 1_000;
+
+/// Abilities that a peer may name in its greeting, and the bytes of one name; further and longer ones are not kept.
+pub const CAPABILITIES_MAX: usize = 32;
+/// Bytes of an ability's name.
+pub const CAPABILITY_BYTES_MAX: usize = 64;

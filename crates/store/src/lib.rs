@@ -5,22 +5,22 @@
 //! formats belong to the engine.
 
 mod error;
+mod format;
 mod lock;
+mod migrate;
 mod options;
 
 pub use error::StoreError;
 pub use lock::HomeLock;
 pub use options::Options;
 
+use format::Format;
 use rocksdb::{ColumnFamilyDescriptor, DB, IteratorMode, WriteBatch};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use types::{Each, Put, Table, View, ViewError};
-
-/// File beside the database that holds the layout's version as decimal text.
-const FORMAT_FILE: &str = "FORMAT";
 
 /// An open store. Dropping it closes it; what was written but not synced survives the process, not a power cut.
 pub struct Store {
@@ -30,16 +30,18 @@ pub struct Store {
     failed: OnceLock<String>,
     fail_after: Option<AtomicU64>,
     writing: Mutex<()>,
+    migrated_from: Option<u32>,
 }
 
 impl Store {
-    /// Opens the store in a directory, or makes it.
+    /// Opens the store in a directory, or makes it. A store of an older format is moved to the present one first;
+    /// that may be cut off at any point and goes on when the store is opened again.
     ///
     /// # Errors
-    /// [`StoreError`]: another format, another opener, or what RocksDB says.
+    /// [`StoreError`]: a newer format, none, another opener, or what RocksDB says.
     pub fn open(path: &Path, options: &Options) -> Result<Store, StoreError> {
         std::fs::create_dir_all(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-        check_format(path)?;
+        let found = Format::find(path, options.format())?;
         let db_path = path.join("db");
         let db_options = options.db();
         let mut names: Vec<String> = Table::ALL.iter().map(|t| t.name().to_owned()).collect();
@@ -50,13 +52,21 @@ impl Store {
         let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.family(&cache)));
         let db =
             DB::open_cf_descriptors(&db_options, &db_path, families).map_err(|e| StoreError::open(&db_path, &e))?;
-        Ok(Store {
+        let mut store = Store {
             db,
             path: path.to_owned(),
             failed: OnceLock::new(),
             fail_after: options.fail_after_writes.map(AtomicU64::new),
             writing: Mutex::new(()),
-        })
+            migrated_from: None,
+        };
+        store.migrate(found, options)?;
+        Ok(store)
+    }
+
+    /// The format that this store had when it was opened, if it was another one than now.
+    pub fn migrated_from(&self) -> Option<u32> {
+        self.migrated_from
     }
 
     /// Writes one input's changes, all or none. They are visible at once and durable after [`Store::sync`].
@@ -64,7 +74,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Write`], and [`StoreError::ReadOnly`] ever after.
     pub fn write(&self, puts: &[Put]) -> Result<(), StoreError> {
-        self.writable()?;
+        self.write_batch(self.batch(puts)?)
+    }
+
+    fn batch(&self, puts: &[Put]) -> Result<WriteBatch, StoreError> {
         let mut batch = WriteBatch::default();
         for put in puts {
             let family = self.family(put.table)?;
@@ -73,6 +86,11 @@ impl Store {
                 None => batch.delete_cf(family, &put.key),
             }
         }
+        Ok(batch)
+    }
+
+    fn write_batch(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.writable()?;
         let _turn = self.writing.lock();
         if let Some(left) = &self.fail_after
             && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_err()
@@ -134,22 +152,6 @@ impl View for Store {
             }
         }
         Ok(())
-    }
-}
-
-/// Refuses a store that a newer program made; notes the version in a new one.
-fn check_format(path: &Path) -> Result<(), StoreError> {
-    let file = path.join(FORMAT_FILE);
-    let io = |source| StoreError::Io { path: file.clone(), source };
-    let ours = proto::names::STORE_VERSION;
-    match std::fs::read_to_string(&file) {
-        Ok(text) => match text.trim().parse::<u32>() {
-            Ok(found) if found > ours => Err(StoreError::NewerFormat { found, ours }),
-            Ok(_) => Ok(()),
-            Err(_) => Err(StoreError::UnknownFormat { path: file }),
-        },
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => std::fs::write(&file, format!("{ours}\n")).map_err(io),
-        Err(e) => Err(io(e)),
     }
 }
 

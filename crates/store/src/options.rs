@@ -1,6 +1,8 @@
 //! How RocksDB is set: small memory, bounded disk.
 
+use crate::format::FIRST;
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Options as Db};
+use types::Step;
 
 /// What can be chosen when a store is opened.
 #[derive(Clone, Debug)]
@@ -11,11 +13,13 @@ pub struct Options {
     pub write_buffer_bytes: usize,
     /// Fault injection for tests: this many writes succeed, then the disk counts as full.
     pub fail_after_writes: Option<u64>,
+    /// The steps from the first format to the present one, oldest first. Their number decides which format that is.
+    pub steps: &'static [Step],
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { cache_bytes: 8 << 20, write_buffer_bytes: 16 << 20, fail_after_writes: None }
+        Options { cache_bytes: 8 << 20, write_buffer_bytes: 16 << 20, fail_after_writes: None, steps: &[] }
     }
 }
 
@@ -23,6 +27,11 @@ impl Default for Options {
 const WAL_BYTES_MAX: u64 = 64 << 20;
 
 impl Options {
+    /// The format that a store has after it was opened.
+    pub fn format(&self) -> u32 {
+        FIRST + self.steps.len() as u32
+    }
+
     pub(crate) fn db(&self) -> Db {
         let mut db = Db::default();
         db.create_if_missing(true);

@@ -65,11 +65,18 @@ fn a_failed_write_changes_nothing_and_is_the_last() {
 fn a_newer_format_is_refused_with_advice() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    std::fs::write(dir.path().join(FORMAT_FILE), "99\n").unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "99\n").unwrap();
     let err = Store::open(dir.path(), &Options::default()).err().unwrap();
-    assert!(matches!(err, StoreError::NewerFormat { found: 99, .. }) && err.to_string().contains("install"));
-    std::fs::write(dir.path().join(FORMAT_FILE), "soup").unwrap();
+    assert!(matches!(err, StoreError::NewerFormat { found: 99, ours: 1, .. }), "{err}");
+    for part in ["format 99", "up to 1", "use the newer townmesh again", "export", "backup"] {
+        assert!(err.to_string().contains(part), "{part:?} is not in: {err}");
+    }
+    std::fs::write(dir.path().join("FORMAT"), "soup").unwrap();
     assert!(matches!(Store::open(dir.path(), &Options::default()), Err(StoreError::UnknownFormat { .. })));
+    std::fs::remove_file(dir.path().join("FORMAT")).unwrap();
+    assert!(matches!(Store::open(dir.path(), &Options::default()), Err(StoreError::Foreign { .. })));
+    std::fs::write(dir.path().join("FORMAT"), "1\n").unwrap();
+    drop(open(dir.path()));
 }
 
 #[test]
@@ -82,8 +89,9 @@ fn one_opener_per_store_and_per_home() {
     }
     drop(lock);
     HomeLock::take(dir.path()).unwrap();
-    let _store = open(dir.path());
-    assert!(matches!(Store::open(dir.path(), &Options::default()), Err(StoreError::Open { .. })));
+    let store = dir.path().join("store");
+    let _store = open(&store);
+    assert!(matches!(Store::open(&store, &Options::default()), Err(StoreError::Open { .. })));
 }
 
 #[test]
@@ -98,7 +106,7 @@ fn a_torn_log_loses_at_most_what_was_not_synced() {
     // What a power cut leaves: a copy of the files as they were, the log cut inside the second write.
     let copy = tempfile::tempdir().unwrap();
     std::fs::create_dir(copy.path().join("db")).unwrap();
-    std::fs::copy(dir.path().join(FORMAT_FILE), copy.path().join(FORMAT_FILE)).unwrap();
+    std::fs::copy(dir.path().join("FORMAT"), copy.path().join("FORMAT")).unwrap();
     for entry in std::fs::read_dir(dir.path().join("db")).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_file() && entry.file_name() != "LOCK" {

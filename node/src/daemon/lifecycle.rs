@@ -42,11 +42,15 @@ pub fn run_until_signal(home: &Home, offline: bool) -> Result<(), CliError> {
     let cancel = CancellationToken::new();
     runtime.spawn(signals(cancel.clone()));
     let (ready, _started) = oneshot::channel();
-    let result =
-        runtime.block_on(run(Options { home: home.clone(), offline, store: store::Options::default() }, ready, cancel));
+    let result = runtime.block_on(run(Options { home: home.clone(), offline, store: store_options() }, ready, cancel));
     // Tasks that hang in the system (a dead network file system, say) must not hold up the end.
     runtime.shutdown_timeout(CLOSE_WAIT);
     result
+}
+
+/// How this program opens stores: the engine knows how their records came to be what they are.
+pub(super) fn store_options() -> store::Options {
+    store::Options { steps: engine::records::STEPS, ..store::Options::default() }
 }
 
 /// The runtime of everything but the engine.
@@ -93,6 +97,9 @@ pub(super) async fn run(
     let secret = host.peer_secret();
     let listen = ports::settle(home, &config);
     let store = Arc::new(Store::open(&home.store(), &options.store).map_err(store_error)?);
+    if let Some(from) = store.migrated_from() {
+        tracing::info!(from, to = options.store.format(), "the store has been moved to the present format");
+    }
     let boot = Boot {
         host,
         owner,
@@ -142,6 +149,10 @@ fn store_error(err: StoreError) -> CliError {
                 .hint("townmesh status")
                 .hint("townmesh down")
         }
+        err @ StoreError::NewerFormat { .. } => CliError::new("store_newer", err.to_string())
+            .hint("with the newer townmesh: townmesh beads export > beads.jsonl")
+            .hint("then with this one, in another home: townmesh beads import beads.jsonl"),
+        err @ StoreError::Foreign { .. } => CliError::new("store_foreign", err.to_string()),
         err => CliError::new("store", format!("the store cannot be opened: {err}")),
     }
 }
