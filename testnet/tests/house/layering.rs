@@ -55,6 +55,20 @@ const HOUSE: &[Room] = &[
         true,
         &["townmesh-proto", "townmesh-types", "townmesh-identity", "townmesh-beads", "townmesh-engine"],
     ),
+    // A list of everything that is stored, signed or sent, for golden files and fuzzing; its tests look into the node too.
+    room(
+        "townmesh-formats",
+        5,
+        false,
+        &[
+            "townmesh-proto",
+            "townmesh-types",
+            "townmesh-identity",
+            "townmesh-beads",
+            "townmesh-engine",
+            "townmesh-control",
+        ],
+    ),
     // Knows the binary from the outside only.
     room("townmesh-testnet", 5, false, &[]),
 ];

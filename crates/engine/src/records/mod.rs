@@ -28,14 +28,17 @@ pub const STEPS: &[Step] = &[];
 const VALUE_VERSION: u8 = 1;
 
 /// Writes a value behind the version byte.
-pub(crate) fn pack<T: Serialize>(value: &T) -> Vec<u8> {
+pub fn pack<T: Serialize>(value: &T) -> Vec<u8> {
     // SAFETY: record types hold only types that postcard can write; a Vec has no capacity limit to run into.
     #[allow(clippy::expect_used)]
     postcard::to_extend(value, vec![VALUE_VERSION]).expect("records are serialisable")
 }
 
-/// Reads what [`pack`] wrote.
-pub(crate) fn unpack<T: DeserializeOwned>(table: Table, bytes: &[u8]) -> Result<T, ViewError> {
+/// Reads what [`pack`] wrote; `table` is where it was found.
+///
+/// # Errors
+/// [`ViewError`] for another version and for bytes that are not one whole value.
+pub fn unpack<T: DeserializeOwned>(table: Table, bytes: &[u8]) -> Result<T, ViewError> {
     let broken = |reason: String| ViewError { table, reason };
     match bytes.split_first() {
         Some((&VALUE_VERSION, rest)) => match postcard::take_from_bytes(rest) {
