@@ -55,6 +55,8 @@ pub struct Node {
     pub home: PathBuf,
     /// A directory with a beads file, or one that will have it.
     pub work: PathBuf,
+    /// The build that it runs; `None`: the one of [`binary`]. Changing it takes effect at the next start.
+    pub binary: Option<PathBuf>,
     /// Environment of its processes.
     pub env: BTreeMap<String, String>,
     /// The daemon, while it runs.
@@ -77,7 +79,7 @@ impl Node {
             ("TOWNMESH_LOG", "info"),
         ];
         let env = env.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        Ok(Node { name: name.to_owned(), home, work, env, child: None, log: base.join("log") })
+        Ok(Node { name: name.to_owned(), home, work, binary: None, env, child: None, log: base.join("log") })
     }
 
     /// The beads file of its workspace directory.
@@ -135,7 +137,10 @@ impl Node {
     }
 
     fn command(&self, args: &[&str]) -> Result<Command> {
-        let mut command = Command::new(binary()?);
+        let mut command = Command::new(match &self.binary {
+            Some(path) => path,
+            None => binary()?,
+        });
         command.args(args).current_dir(&self.work).env("TOWNMESH_HOME", &self.home).envs(&self.env);
         Ok(command)
     }

@@ -5,6 +5,7 @@ mod daemon;
 mod first_minutes;
 mod gossip;
 mod hostile;
+mod mixed;
 mod real_data;
 
 use anyhow::Result;
