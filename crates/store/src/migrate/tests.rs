@@ -20,8 +20,10 @@ fn die_when_told() {
     }
 }
 
+type Record = (Vec<u8>, Vec<u8>);
+
 /// The next records of a table behind a cursor.
-fn some(records: &dyn View, table: Table, cursor: &[u8], most: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ViewError> {
+fn some(records: &dyn View, table: Table, cursor: &[u8], most: usize) -> Result<Vec<Record>, ViewError> {
     let mut found = Vec::new();
     records.scan(table, &[], cursor, &mut |key, value| {
         if key > cursor {
@@ -36,7 +38,7 @@ fn some(records: &dyn View, table: Table, cursor: &[u8], most: usize) -> Result<
 fn grow_ops(records: &dyn View, cursor: &[u8]) -> Result<Stride, ViewError> {
     die_when_told();
     let found = some(records, Table::Ops, cursor, 3)?;
-    let put = |(key, value): &(Vec<u8>, Vec<u8>)| {
+    let put = |(key, value): &Record| {
         let value = Some([&value[..], b"+"].concat());
         Put { table: Table::Ops, key: key.clone(), value }
     };
