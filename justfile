@@ -19,6 +19,14 @@ demo *ARGS:
 soak *ARGS:
     scripts/soak {{ARGS}}
 
+# every parser against arbitrary bytes
+fuzz *ARGS:
+    scripts/fuzz {{ARGS}}
+
+# the present build and an older one in one mesh
+mixed *ARGS:
+    scripts/mixed {{ARGS}}
+
 # cargo with the project's environment
 cargo *ARGS:
     scripts/cargo {{ARGS}}

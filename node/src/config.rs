@@ -77,10 +77,27 @@ impl Config {
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Config::default()),
             Err(err) => return Err(CliError::disk(path.display(), &err)),
         };
-        let config: Config = toml::from_str(&text)
-            .map_err(|err| CliError::new("bad_config", format!("{}: {}", path.display(), err.message())))?;
+        Config::parse(&text).map_err(|err| CliError { message: format!("{}: {}", path.display(), err.message), ..err })
+    }
+
+    /// The settings in the text of a file.
+    ///
+    /// # Errors
+    /// `bad_config` when a setting is unknown or cannot be understood.
+    pub fn parse(text: &str) -> Result<Config, CliError> {
+        let config: Config =
+            toml::from_str(text).map_err(|err| CliError::new("bad_config", err.message().to_owned()))?;
         config.check()?;
         Ok(config)
+    }
+
+    /// The text of a file with these settings.
+    ///
+    /// # Errors
+    /// `bad_config` when a setting is unusable.
+    pub fn to_text(&self) -> Result<String, CliError> {
+        self.check()?;
+        toml::to_string(self).map_err(|err| CliError::new("internal", format!("config: {err}")))
     }
 
     /// Writes the file.
@@ -88,8 +105,7 @@ impl Config {
     /// # Errors
     /// `bad_config` when a setting is unusable, `disk` when writing fails.
     pub fn write(&self, home: &Home) -> Result<(), CliError> {
-        self.check()?;
-        let text = toml::to_string(self).map_err(|err| CliError::new("internal", format!("config: {err}")))?;
+        let text = self.to_text()?;
         write_private(&home.config(), text.as_bytes()).map_err(|err| CliError::disk(home.config().display(), &err))
     }
 

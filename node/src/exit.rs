@@ -39,7 +39,7 @@ impl Exit {
             "usage" | "bad_params" | "bad_input" | "unknown_method" | "bad_config" | "file_too_large" => Exit::Input,
             "not_running" | "unreachable" | "not_initialised" | "cancelled" => Exit::Unreachable,
             "timeout" => Exit::Timeout,
-            "store" | "store_read_only" | "disk" => Exit::Store,
+            "store" | "store_read_only" | "store_newer" | "store_foreign" | "disk" => Exit::Store,
             "internal" => Exit::Internal,
             _ if code.starts_with("bad_") => Exit::Input,
             _ => Exit::No,

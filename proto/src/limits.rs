@@ -53,6 +53,11 @@ pub const CONTROL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Members of one space.
 pub const MEMBERS_MAX: usize = 1_000;
 
+/// Abilities that a peer may name in its greeting, and the bytes of one name; further and longer ones are not kept.
+pub const CAPABILITIES_MAX: usize = 32;
+/// Bytes of an ability's name.
+pub const CAPABILITY_BYTES_MAX: usize = 64;
+
 // --- Strangers: peers that are no members of any space here. All they may do is show a ticket. ------------------------
 
 /// Incoming connections of strangers, all together; members always find the rest of [`CONNECTIONS_MAX`].

@@ -12,6 +12,13 @@ pub const IDENTIFY: &str = "/townmesh/id/1";
 /// Version of the wire protocol, exchanged in `Hello`.
 pub const WIRE_VERSION: u32 = 1;
 
+/// Heads, charters, hosts and pulls: what two members compare and fetch ops with.
+pub const SYNC: &str = "sync/1";
+
+/// What this program can do beyond the version, told in `Hello`: a peer that does not name an ability is not asked for
+/// it, and names that nobody here knows are shown and otherwise ignored.
+pub const CAPABILITIES: &[&str] = &[SYNC];
+
 /// Version of the op, charter and card formats (tag `["v", …]` of the events).
 pub const EVENT_VERSION: u32 = 1;
 

@@ -55,6 +55,8 @@ pub struct Node {
     pub home: PathBuf,
     /// A directory with a beads file, or one that will have it.
     pub work: PathBuf,
+    /// The build that it runs; `None`: the one of [`binary`]. Changing it takes effect at the next start.
+    pub binary: Option<PathBuf>,
     /// Environment of its processes.
     pub env: BTreeMap<String, String>,
     /// The daemon, while it runs.
@@ -79,7 +81,16 @@ impl Node {
             ("TOWNMESH_LOG", "info"),
         ];
         let env = env.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        Ok(Node { name: name.to_owned(), home, work, env, child: None, wrapper: Vec::new(), log: base.join("log") })
+        Ok(Node {
+            name: name.to_owned(),
+            home,
+            work,
+            binary: None,
+            env,
+            child: None,
+            wrapper: Vec::new(),
+            log: base.join("log"),
+        })
     }
 
     /// Where its daemon's log goes.
@@ -142,13 +153,17 @@ impl Node {
     }
 
     fn command(&self, args: &[&str]) -> Result<Command> {
+        let binary = match &self.binary {
+            Some(path) => path,
+            None => binary()?,
+        };
         let mut command = match self.wrapper.split_first() {
             Some((wrapper, first)) => {
                 let mut command = Command::new(wrapper);
-                command.args(first).arg(binary()?);
+                command.args(first).arg(binary);
                 command
             }
-            None => Command::new(binary()?),
+            None => Command::new(binary),
         };
         command.args(args).current_dir(&self.work).env("TOWNMESH_HOME", &self.home).envs(&self.env);
         Ok(command)

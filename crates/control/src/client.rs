@@ -66,11 +66,10 @@ impl Client {
         let id = self.next;
         self.next += 1;
         let request = Request { id, method: method.to_owned(), params };
-        let mut line = serde_json::to_vec(&request).map_err(|e| ClientError::Malformed(e.to_string()))?;
-        if line.len() >= CONTROL_BYTES_MAX {
+        let line = request.to_line().map_err(|e| ClientError::Malformed(e.to_string()))?;
+        if line.len() > CONTROL_BYTES_MAX {
             return Err(ClientError::TooLarge);
         }
-        line.push(b'\n');
         // A daemon that refuses the connection may have closed it already; what it said is still to be read.
         let written = self.reader.get_mut().write_all(&line);
         loop {
@@ -101,6 +100,6 @@ impl Client {
         if line.last() != Some(&b'\n') && read as u64 == most {
             return Err(ClientError::TooLarge);
         }
-        serde_json::from_slice(&line).map_err(|e| ClientError::Malformed(e.to_string()))
+        Response::from_line(&line).map_err(|e| ClientError::Malformed(e.to_string()))
     }
 }

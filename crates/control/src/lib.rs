@@ -12,4 +12,4 @@ mod types;
 
 pub use client::{Client, ClientError};
 pub use server::{BindError, Call, Replier, Server};
-pub use types::{ApiError, CALLS_MAX, CONNECTIONS_MAX, SOCKET_PATH_MAX};
+pub use types::{ApiError, CALLS_MAX, CONNECTIONS_MAX, Request, Response, SOCKET_PATH_MAX};

@@ -199,7 +199,7 @@ async fn read_calls(read: OwnedReadHalf, calls: mpsc::Sender<Call>, out: mpsc::S
             Ok(_) if line.last() != Some(&b'\n') => return,
             Ok(_) => {}
         }
-        let request: Request = match serde_json::from_slice(&line) {
+        let request = match Request::from_line(&line) {
             Ok(request) => request,
             Err(err) => {
                 let _ = out.send(refuse(0, "malformed_request", err.to_string())).await;

@@ -25,26 +25,63 @@ pub struct ApiError {
     pub hints: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Request {
-    pub(crate) id: u64,
-    pub(crate) method: String,
+/// One call: a line of JSON. Fields that a version does not know are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The caller's number for it; the answers carry it.
+    pub id: u64,
+    /// What is asked, e.g. `beads.set`.
+    pub method: String,
+    /// With what.
     #[serde(default)]
-    pub(crate) params: Value,
+    pub params: Value,
 }
 
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Response {
-    pub(crate) id: u64,
+impl Request {
+    /// Reads a line, with or without its newline; whoever reads the socket has seen to its size.
+    ///
+    /// # Errors
+    /// When it is no request.
+    pub fn from_line(line: &[u8]) -> Result<Request, serde_json::Error> {
+        serde_json::from_slice(line)
+    }
+
+    /// The line, with its newline.
+    ///
+    /// # Errors
+    /// When the parameters cannot be written as JSON.
+    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+/// One answer, or one message of progress before it: a line of JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// The call's number; 0 when the line had none.
+    pub id: u64,
+    /// How far things are; the answer follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) progress: Option<Value>,
+    pub progress: Option<Value>,
+    /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) result: Option<Value>,
+    pub result: Option<Value>,
+    /// Or why there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) error: Option<ApiError>,
+    pub error: Option<ApiError>,
 }
 
 impl Response {
+    /// Reads a line, with or without its newline.
+    ///
+    /// # Errors
+    /// When it is no answer.
+    pub fn from_line(line: &[u8]) -> Result<Response, serde_json::Error> {
+        serde_json::from_slice(line)
+    }
+
     pub(crate) fn progress(id: u64, progress: Value) -> Response {
         Response { id, progress: Some(progress), result: None, error: None }
     }
@@ -56,7 +93,8 @@ impl Response {
         }
     }
 
-    pub(crate) fn to_line(&self) -> Vec<u8> {
+    /// The line, with its newline.
+    pub fn to_line(&self) -> Vec<u8> {
         // SAFETY: a response holds only strings, numbers and JSON values.
         #[allow(clippy::expect_used)]
         let mut line = serde_json::to_vec(self).expect("a response is JSON");

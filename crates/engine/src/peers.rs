@@ -7,7 +7,7 @@ use crate::input::AskId;
 use crate::records::{self, host::HostRecord};
 use identity::{Event, HostCard};
 use proto::{limits, names, wire};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use types::{PeerId, PubKey, Table, UnixMs, ViewError};
 
 /// First and longest wait between two attempts to reach a member, in milliseconds.
@@ -29,10 +29,31 @@ pub(crate) struct Peer {
     pub(crate) rtt_us: Option<u64>,
     /// Set once it has proven who it is on this connection.
     pub(crate) greeted: Option<(PubKey, String)>,
+    /// What it told with that.
+    pub(crate) told: Told,
     greeted_at: UnixMs,
     hello_at: UnixMs,
     dial_at: UnixMs,
     dial_wait_ms: u64,
+}
+
+/// What a peer's greeting said about its program.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// The version of the wire protocol that it prefers.
+    pub(crate) version: u32,
+    /// What it can do; names that this program does not know are kept for people.
+    pub(crate) capabilities: BTreeSet<String>,
+}
+
+impl Told {
+    fn by(hello: &wire::Hello) -> Told {
+        let good = |name: &&String| {
+            (1..=limits::CAPABILITY_BYTES_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
+        };
+        let named = hello.capabilities.iter().take(limits::CAPABILITIES_MAX).filter(good).cloned();
+        Told { version: hello.version, capabilities: named.collect() }
+    }
 }
 
 /// All peers that matter: members, and whoever is connected.
@@ -61,6 +82,11 @@ impl Peers {
     /// Whether a peer said hello less than `ms` ago.
     pub(crate) fn greeted_within(&self, peer: &PeerId, now: UnixMs, ms: u64) -> bool {
         self.0.get(peer).is_some_and(|p| p.greeted.is_some() && now.since_ms(p.greeted_at) < ms)
+    }
+
+    /// Whether a peer has greeted without naming an ability, so that asking for it is of no use.
+    pub(crate) fn lacks(&self, peer: &PeerId, ability: &str) -> bool {
+        self.0.get(peer).is_some_and(|p| p.greeted.is_some() && !p.told.capabilities.contains(ability))
     }
 
     pub(crate) fn npub(&self, peer: &PeerId) -> Option<PubKey> {
@@ -182,7 +208,7 @@ impl Engine {
         wire::Hello {
             version: names::WIRE_VERSION,
             card: self.card(cx),
-            capabilities: vec!["sync/1".to_owned()],
+            capabilities: names::CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
             addrs: self.listen.iter().take(records::host::ADDRS_MAX).cloned().collect(),
         }
     }
@@ -216,6 +242,7 @@ impl Engine {
         if let Some(known) = self.peers.0.get_mut(&peer) {
             known.greeted = Some((card.npub, card.name));
             known.greeted_at = cx.now;
+            known.told = Told::by(hello);
         }
         let shared: Vec<_> = self.spaces.values().filter(|s| s.charter.may_read(&card.npub)).map(|s| s.id).collect();
         for space in shared {
@@ -316,7 +343,9 @@ impl Engine {
 
     /// A member has proven who it is: compare what we hold, and learn where the others are.
     pub(crate) fn meet(&mut self, cx: &mut Cx<'_>, peer: PeerId) -> Result<(), ViewError> {
-        let Some(npub) = self.peers.npub(&peer) else { return Ok(()) };
+        let Some(npub) = self.peers.npub(&peer).filter(|_| !self.peers.lacks(&peer, names::SYNC)) else {
+            return Ok(());
+        };
         let shared: Vec<_> =
             self.spaces.values().filter(|s| s.charter.may_read(&npub)).map(|s| (s.id, s.h.clone())).collect();
         for (space, h) in shared {

@@ -7,14 +7,14 @@ use proto::wire;
 use serde_json::json;
 use types::{PeerId, UnixMs};
 
-fn topic(effects: &[Effect]) -> Option<String> {
+pub fn topic(effects: &[Effect]) -> Option<String> {
     effects.iter().find_map(|e| match e {
         Effect::Net(NetEffect::Subscribe(topic)) => Some(topic.clone()),
         _ => None,
     })
 }
 
-fn handle(engine: &mut Engine, store: &mut Memory, now: u64, input: Input) -> Vec<Effect> {
+pub fn handle(engine: &mut Engine, store: &mut Memory, now: u64, input: Input) -> Vec<Effect> {
     let effects = engine.handle(store, UnixMs(now), &mut Seeded(99), input);
     for effect in &effects {
         if let Effect::Persist(puts) = effect {
@@ -52,7 +52,7 @@ fn verdict(rig: &mut Rig, topic: &str, data: Vec<u8>) -> Verdict {
     verdict.expect("every message has a verdict")
 }
 
-fn gossip_of(events: Vec<Vec<u8>>) -> Vec<u8> {
+pub fn gossip_of(events: Vec<Vec<u8>>) -> Vec<u8> {
     proto::encode(&wire::Gossip { events })
 }
 

@@ -5,8 +5,10 @@
 //! formats belong to the engine.
 
 mod error;
+mod format;
 mod lock;
 mod mark;
+mod migrate;
 mod options;
 
 pub use error::StoreError;
@@ -14,21 +16,17 @@ pub use lock::HomeLock;
 pub use mark::Lost;
 pub use options::Options;
 
+use format::Format;
 use mark::Mark;
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, IteratorMode, WriteBatch, properties,
 };
-use std::fs::File;
-use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 use types::{Each, Put, Table, View, ViewError};
-
-/// File beside the database that holds the layout's version as decimal text.
-const FORMAT_FILE: &str = "FORMAT";
 
 /// An open store. Dropping it closes it; what was written but not synced survives the process, not a power cut.
 pub struct Store {
@@ -41,16 +39,18 @@ pub struct Store {
     writing: Mutex<()>,
     mark: Mark,
     lost: Option<Lost>,
+    migrated_from: Option<u32>,
 }
 
 impl Store {
-    /// Opens the store in a directory, or makes it.
+    /// Opens the store in a directory, or makes it. A store of an older format is moved to the present one first;
+    /// that may be cut off at any point and goes on when the store is opened again.
     ///
     /// # Errors
-    /// [`StoreError`]: another format, another opener, or what RocksDB says.
+    /// [`StoreError`]: a newer format, none, another opener, or what RocksDB says.
     pub fn open(path: &Path, options: &Options) -> Result<Store, StoreError> {
         std::fs::create_dir_all(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-        check_format(path)?;
+        let found = Format::find(path, options.format())?;
         let db_path = path.join("db");
         let db_options = options.db();
         let mut names: Vec<String> = Table::ALL.iter().map(|t| t.name().to_owned()).collect();
@@ -63,7 +63,7 @@ impl Store {
             DB::open_cf_descriptors(&db_options, &db_path, families).map_err(|e| StoreError::open(&db_path, &e))?;
         let mark = Mark::open(path)?;
         let lost = mark.compare(db.latest_sequence_number());
-        Ok(Store {
+        let mut store = Store {
             db,
             path: path.to_owned(),
             failed: OnceLock::new(),
@@ -72,7 +72,15 @@ impl Store {
             writing: Mutex::new(()),
             mark,
             lost,
-        })
+            migrated_from: None,
+        };
+        store.migrate(found, options)?;
+        Ok(store)
+    }
+
+    /// The format that this store had when it was opened, if it was another one than now.
+    pub fn migrated_from(&self) -> Option<u32> {
+        self.migrated_from
     }
 
     /// Writes one input's changes, all or none. They are visible at once and durable after [`Store::sync`].
@@ -80,7 +88,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Write`], and [`StoreError::ReadOnly`] ever after.
     pub fn write(&self, puts: &[Put]) -> Result<(), StoreError> {
-        self.writable()?;
+        self.write_batch(self.batch(puts)?)
+    }
+
+    fn batch(&self, puts: &[Put]) -> Result<WriteBatch, StoreError> {
         let mut batch = WriteBatch::default();
         for put in puts {
             let family = self.family(put.table)?;
@@ -89,6 +100,11 @@ impl Store {
                 None => batch.delete_cf(family, &put.key),
             }
         }
+        Ok(batch)
+    }
+
+    fn write_batch(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.writable()?;
         let _turn = self.writing.lock();
         if let Some(left) = &self.fail_after
             && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_err()
@@ -181,36 +197,6 @@ impl View for Store {
         }
         Ok(())
     }
-}
-
-/// Refuses a store that a newer program made; notes the version in a new one.
-fn check_format(path: &Path) -> Result<(), StoreError> {
-    let file = path.join(FORMAT_FILE);
-    let ours = proto::names::STORE_VERSION;
-    let found = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(source) => return Err(StoreError::Io { path: file, source }),
-    };
-    // An empty one is what a power cut left before it was written.
-    if found.is_empty() {
-        return write_format(path, ours).map_err(|source| StoreError::Io { path: file, source });
-    }
-    match found.trim().parse::<u32>() {
-        Ok(found) if found > ours => Err(StoreError::NewerFormat { found, ours }),
-        Ok(_) => Ok(()),
-        Err(_) => Err(StoreError::UnknownFormat { path: file }),
-    }
-}
-
-/// Whole or not at all, and on disk before there is a database to go with it.
-fn write_format(store: &Path, version: u32) -> std::io::Result<()> {
-    let temp = store.join(format!("{FORMAT_FILE}.new"));
-    let mut file = File::create(&temp)?;
-    writeln!(file, "{version}")?;
-    file.sync_all()?;
-    std::fs::rename(temp, store.join(FORMAT_FILE))?;
-    File::open(store)?.sync_all()
 }
 
 #[cfg(test)]

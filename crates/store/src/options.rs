@@ -1,7 +1,9 @@
 //! How RocksDB is set: small memory, bounded disk.
 
+use crate::format::FIRST;
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Options as Db};
 use std::time::Duration;
+use types::Step;
 
 /// What can be chosen when a store is opened.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub struct Options {
     pub fail_after_writes: Option<u64>,
     /// Fault injection for tests: every sync takes this much longer, as on a slow disk.
     pub sync_delay: Duration,
+    /// The steps from the first format to the present one, oldest first. Their number decides which format that is.
+    pub steps: &'static [Step],
 }
 
 impl Default for Options {
@@ -23,6 +27,7 @@ impl Default for Options {
             write_buffer_bytes: 16 << 20,
             fail_after_writes: None,
             sync_delay: Duration::ZERO,
+            steps: &[],
         }
     }
 }
@@ -31,6 +36,11 @@ impl Default for Options {
 const WAL_BYTES_MAX: u64 = 64 << 20;
 
 impl Options {
+    /// The format that a store has after it was opened.
+    pub fn format(&self) -> u32 {
+        FIRST + self.steps.len() as u32
+    }
+
     pub(crate) fn db(&self) -> Db {
         let mut db = Db::default();
         db.create_if_missing(true);

@@ -65,11 +65,18 @@ fn a_failed_write_changes_nothing_and_is_the_last() {
 fn a_newer_format_is_refused_with_advice() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    std::fs::write(dir.path().join(FORMAT_FILE), "99\n").unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "99\n").unwrap();
     let err = Store::open(dir.path(), &Options::default()).err().unwrap();
-    assert!(matches!(err, StoreError::NewerFormat { found: 99, .. }) && err.to_string().contains("install"));
-    std::fs::write(dir.path().join(FORMAT_FILE), "soup").unwrap();
+    assert!(matches!(err, StoreError::NewerFormat { found: 99, ours: 1, .. }), "{err}");
+    for part in ["format 99", "up to 1", "use the newer townmesh again", "export", "backup"] {
+        assert!(err.to_string().contains(part), "{part:?} is not in: {err}");
+    }
+    std::fs::write(dir.path().join("FORMAT"), "soup").unwrap();
     assert!(matches!(Store::open(dir.path(), &Options::default()), Err(StoreError::UnknownFormat { .. })));
+    std::fs::remove_file(dir.path().join("FORMAT")).unwrap();
+    assert!(matches!(Store::open(dir.path(), &Options::default()), Err(StoreError::Foreign { .. })));
+    std::fs::write(dir.path().join("FORMAT"), "1\n").unwrap();
+    drop(open(dir.path()));
 }
 
 #[test]
@@ -79,9 +86,9 @@ fn a_format_file_that_a_power_cut_left_empty_is_written_again() {
     store.write(&[put(Table::Meta, b"a", Some(b"1"))]).unwrap();
     store.sync().unwrap();
     drop(store);
-    std::fs::write(dir.path().join(FORMAT_FILE), "").unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "").unwrap();
     assert_eq!(open(dir.path()).get(Table::Meta, b"a").unwrap(), Some(b"1".to_vec()));
-    let text = std::fs::read_to_string(dir.path().join(FORMAT_FILE)).unwrap();
+    let text = std::fs::read_to_string(dir.path().join("FORMAT")).unwrap();
     assert_eq!(text, format!("{}\n", proto::names::STORE_VERSION));
 }
 
@@ -95,8 +102,9 @@ fn one_opener_per_store_and_per_home() {
     }
     drop(lock);
     HomeLock::take(dir.path()).unwrap();
-    let _store = open(dir.path());
-    assert!(matches!(Store::open(dir.path(), &Options::default()), Err(StoreError::Open { .. })));
+    let store = dir.path().join("store");
+    let _store = open(&store);
+    assert!(matches!(Store::open(&store, &Options::default()), Err(StoreError::Open { .. })));
 }
 
 #[test]
@@ -175,7 +183,7 @@ fn compaction_keeps_everything() {
 fn copied(store: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     std::fs::create_dir(copy.path().join("db")).unwrap();
-    for file in [FORMAT_FILE, "SYNCED"] {
+    for file in ["FORMAT", "SYNCED"] {
         std::fs::copy(store.join(file), copy.path().join(file)).unwrap();
     }
     for entry in std::fs::read_dir(store.join("db")).unwrap() {

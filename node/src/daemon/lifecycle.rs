@@ -44,7 +44,7 @@ pub fn run_until_signal(home: &Home, offline: bool) -> Result<(), CliError> {
     let cancel = CancellationToken::new();
     runtime.spawn(signals(cancel.clone()));
     let (ready, _started) = oneshot::channel();
-    let store = store::Options { sync_delay: sync_delay()?, ..store::Options::default() };
+    let store = store::Options { sync_delay: sync_delay()?, ..store_options() };
     let result = runtime.block_on(run(Options { home: home.clone(), offline, store }, ready, cancel));
     // Tasks that hang in the system (a dead network file system, say) must not hold up the end.
     runtime.shutdown_timeout(CLOSE_WAIT);
@@ -59,6 +59,11 @@ fn sync_delay() -> Result<Duration, CliError> {
         _ => Err(CliError::new("bad_config", format!("TOWNMESH_SYNC_DELAY_MS={text}"))
             .hint("a number of milliseconds, at most 60000")),
     }
+}
+
+/// How this program opens stores: the engine knows how their records came to be what they are.
+pub(super) fn store_options() -> store::Options {
+    store::Options { steps: engine::records::STEPS, ..store::Options::default() }
 }
 
 /// The runtime of everything but the engine.
@@ -105,6 +110,9 @@ pub(super) async fn run(
     let secret = host.peer_secret();
     let listen = ports::settle(home, &config);
     let store = Arc::new(Store::open(&home.store(), &options.store).map_err(store_error)?);
+    if let Some(from) = store.migrated_from() {
+        tracing::info!(from, to = options.store.format(), "the store has been moved to the present format");
+    }
     let boot = Boot {
         host,
         owner,
@@ -158,6 +166,10 @@ fn store_error(err: StoreError) -> CliError {
                 .hint("townmesh status")
                 .hint("townmesh down")
         }
+        err @ StoreError::NewerFormat { .. } => CliError::new("store_newer", err.to_string())
+            .hint("with the newer townmesh: townmesh beads export > beads.jsonl")
+            .hint("then with this one, in another home: townmesh beads import beads.jsonl"),
+        err @ StoreError::Foreign { .. } => CliError::new("store_foreign", err.to_string()),
         err => CliError::new("store", format!("the store cannot be opened: {err}"))
             .hint("see that the disk has space, is writable and sound, then: townmesh up --background"),
     }

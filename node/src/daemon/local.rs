@@ -1,6 +1,6 @@
 //! A node inside a command: the same as the daemon, for as long as the command needs it.
 
-use super::lifecycle::{Options, run, runtime};
+use super::lifecycle::{Options, run, runtime, store_options};
 use crate::CliError;
 use crate::home::Home;
 use std::thread::JoinHandle;
@@ -19,7 +19,7 @@ impl Local {
     /// # Errors
     /// Why it could not start, as the daemon says it.
     pub fn start(home: &Home, offline: bool) -> Result<Local, CliError> {
-        Local::start_with(Options { home: home.clone(), offline, store: store::Options::default() })
+        Local::start_with(Options { home: home.clone(), offline, store: store_options() })
     }
 
     fn start_with(options: Options) -> Result<Local, CliError> {

@@ -58,6 +58,20 @@ const HOUSE: &[Room] = &[
         true,
         &["townmesh-proto", "townmesh-types", "townmesh-identity", "townmesh-beads", "townmesh-engine"],
     ),
+    // A list of everything that is stored, signed or sent, for golden files and fuzzing; its tests look into the node too.
+    room(
+        "townmesh-formats",
+        OUTSIDE,
+        false,
+        &[
+            "townmesh-proto",
+            "townmesh-types",
+            "townmesh-identity",
+            "townmesh-beads",
+            "townmesh-engine",
+            "townmesh-control",
+        ],
+    ),
     // Knows the binary from the outside only; its hostile peer speaks the formats, to break their rules.
     room("townmesh-testnet", OUTSIDE, false, &["townmesh-proto", "townmesh-types", "townmesh-identity"]),
 ];

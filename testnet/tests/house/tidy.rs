@@ -14,7 +14,7 @@ const LONG: &[(&str, &str)] = &[];
 /// Written by a generator; a test in `proto` compares them with their source.
 const GENERATED: &[&str] = &["proto/src/wire.rs"];
 
-const PLACES: &[&str] = &["crates", "node", "proto", "testnet", "scripts", "docs", ".ci"];
+const PLACES: &[&str] = &["crates", "node", "proto", "testnet", "scripts", "docs", ".ci", "fuzz"];
 const TOP: &[&str] =
     &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "Cargo.toml", "deny.toml", "justfile"];
 

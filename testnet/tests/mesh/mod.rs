@@ -6,6 +6,7 @@ mod first_minutes;
 mod gossip;
 mod hostile;
 mod killed;
+mod mixed;
 mod real_data;
 
 use anyhow::Result;

@@ -4,6 +4,8 @@
 //! a bounded channel of [`Event`]s. Nothing is queued without bound: while the channel is full the file is simply not
 //! looked at, and the next look finds all differences at once.
 
+#[doc(hidden)]
+pub mod check;
 mod edit;
 mod event;
 mod fold;

@@ -18,6 +18,8 @@ impl Engine {
                     "name": peer.greeted.as_ref().map(|(_, name)| name),
                     "address": peer.address,
                     "transport": peer.transport,
+                    "version": peer.greeted.as_ref().map(|_| peer.told.version),
+                    "capabilities": peer.told.capabilities,
                     "rtt_ms": peer.rtt_us.map(|us| us as f64 / 1000.0),
                 })
             })

@@ -17,24 +17,60 @@ pub mod waiting;
 pub mod workspace;
 
 use serde::{Serialize, de::DeserializeOwned};
-use types::{Table, ViewError};
+use types::{Step, Table, ViewError};
+
+/// The steps from the store's first format to the present one ([`proto::names::STORE_VERSION`]), oldest first; none is
+/// ever taken out. A program that learns a unit, an op version or another layout adds a step that brings what is kept
+/// to where a program that always knew it would be.
+pub const STEPS: &[Step] = &[];
 
 /// Version byte in front of every postcard value.
 const VALUE_VERSION: u8 = 1;
 
 /// Writes a value behind the version byte.
-pub(crate) fn pack<T: Serialize>(value: &T) -> Vec<u8> {
+pub fn pack<T: Serialize>(value: &T) -> Vec<u8> {
     // SAFETY: record types hold only types that postcard can write; a Vec has no capacity limit to run into.
     #[allow(clippy::expect_used)]
     postcard::to_extend(value, vec![VALUE_VERSION]).expect("records are serialisable")
 }
 
-/// Reads what [`pack`] wrote.
-pub(crate) fn unpack<T: DeserializeOwned>(table: Table, bytes: &[u8]) -> Result<T, ViewError> {
+/// Reads what [`pack`] wrote; `table` is where it was found.
+///
+/// # Errors
+/// [`ViewError`] for another version and for bytes that are not one whole value.
+pub fn unpack<T: DeserializeOwned>(table: Table, bytes: &[u8]) -> Result<T, ViewError> {
     let broken = |reason: String| ViewError { table, reason };
     match bytes.split_first() {
-        Some((&VALUE_VERSION, rest)) => postcard::from_bytes(rest).map_err(|e| broken(e.to_string())),
+        Some((&VALUE_VERSION, rest)) => match postcard::take_from_bytes(rest) {
+            Ok((value, [])) => Ok(value),
+            // Of another shape: what cannot be read whole is not read at all.
+            Ok((_, left)) => Err(broken(format!("{} bytes behind the end", left.len()))),
+            Err(e) => Err(broken(e.to_string())),
+        },
         Some((v, _)) => Err(broken(format!("value version {v} is newer than this program"))),
         None => Err(broken("empty value".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_lead_to_the_present_format() {
+        assert_eq!(STEPS.len() as u32 + 1, proto::names::STORE_VERSION);
+    }
+
+    #[test]
+    fn values_of_another_version_or_shape_are_refused() {
+        let good = pack(&(7u64, "seven".to_owned()));
+        let read = |bytes: &[u8]| unpack::<(u64, String)>(Table::Meta, bytes);
+        assert_eq!(read(&good).unwrap(), (7, "seven".to_owned()));
+        let longer = [&good[..], &[0]].concat();
+        let newer = [&[2], &good[1..]].concat();
+        for (bytes, why) in [(&longer[..], "behind the end"), (&newer, "newer"), (&good[..3], ""), (&[], "empty")] {
+            let err = read(bytes).unwrap_err();
+            assert!(err.reason.contains(why), "{err}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::entropy::draw;
 use crate::input::AskId;
 use crate::records;
 use crate::space::Pull;
-use proto::{limits, wire};
+use proto::{limits, names, wire};
 use std::collections::BTreeSet;
 use types::{EventId, PeerId, SpaceId, Table, UnixMs, ViewError};
 
@@ -103,10 +103,11 @@ impl Engine {
         }
     }
 
-    /// Members of a space that are connected and have said who they are.
+    /// Members of a space that are connected, have said who they are, and can compare and fetch ops.
     pub(crate) fn present(&self, space_id: &SpaceId) -> Vec<PeerId> {
         let Some(space) = self.spaces.get(space_id) else { return Vec::new() };
-        self.peers.greeted().filter(|(_, npub)| space.charter.may_read(npub)).map(|(peer, _)| peer).collect()
+        let readers = self.peers.greeted().filter(|(_, npub)| space.charter.may_read(npub));
+        readers.map(|(peer, _)| peer).filter(|peer| !self.peers.lacks(peer, names::SYNC)).collect()
     }
 
     pub(crate) fn tick_sync(&mut self, cx: &mut Cx<'_>) -> Result<(), ViewError> {
@@ -174,6 +175,9 @@ impl Engine {
     ) -> Result<(), ViewError> {
         let tips = heads::remote_tips(told);
         self.watch_own_chain(cx, space_id, &tips)?;
+        if self.peers.lacks(&peer, names::SYNC) {
+            return Ok(());
+        }
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
         space.peer_heads.insert(peer, tips);
         let unknown = EventId::from_slice(&told.charter).is_ok_and(|id| !space.charter.knows(&id));
