@@ -87,6 +87,11 @@ impl Home {
         self.dir.join("store")
     }
 
+    /// What workspaces' own tools cannot hold, a file per workspace.
+    pub fn held(&self) -> PathBuf {
+        self.dir.join("held")
+    }
+
     /// Where the daemon listens for commands.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("control.sock")

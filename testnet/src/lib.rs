@@ -13,7 +13,7 @@ pub mod hostile;
 pub mod latency;
 mod net;
 mod node;
-mod random;
+pub mod random;
 mod wait;
 
 pub use binary::{binary, workspace};

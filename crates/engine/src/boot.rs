@@ -148,8 +148,9 @@ impl Engine {
         for (key, value) in cx.txn.collect(Table::Workspaces, ws_rec::PREFIX)? {
             let Some(id) = ws_rec::parse(&key) else { continue };
             let young = cx.txn.record(Table::Workspaces, &ws_rec::young_key(id))?.unwrap_or_default();
-            let workspace = Workspace::new(id, records::unpack(Table::Workspaces, &value)?, &young, cx.now);
-            cx.workspace(WorkspaceEffect::Open { workspace: id, dir: workspace.record.dir.clone() });
+            let kind = cx.txn.record(Table::Workspaces, &ws_rec::kind_key(id))?.unwrap_or_default();
+            let workspace = Workspace::new(id, records::unpack(Table::Workspaces, &value)?, kind, &young, cx.now);
+            cx.workspace(WorkspaceEffect::Open { workspace: id, dir: workspace.record.dir.clone(), kind });
             self.workspaces.insert(id, workspace);
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What people and programs on this machine may ask of the node: the methods of the local API.
 
+use crate::input::WorkspaceKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -93,6 +94,9 @@ pub enum Command {
         at: SpaceRef,
         /// The directory, absolute.
         dir: String,
+        /// What keeps its beads; a file by default.
+        #[serde(default)]
+        kind: WorkspaceKind,
         /// Blob ids (hex) that the file had in its git history.
         #[serde(default)]
         generations: Vec<String>,

@@ -1,7 +1,7 @@
 //! What a node does. The shell carries effects out in order; nothing after a [`Effect::Persist`] happens before
 //! what it holds is on disk.
 
-use crate::input::{AskId, CallId, WorkspaceId};
+use crate::input::{AskId, CallId, WorkspaceId, WorkspaceKind};
 use crate::{ApiError, ServePlan};
 use types::{PeerId, Put};
 
@@ -123,6 +123,8 @@ pub enum WorkspaceEffect {
         workspace: WorkspaceId,
         /// The directory.
         dir: String,
+        /// What keeps its beads.
+        kind: WorkspaceKind,
     },
     /// Stop watching.
     Close(WorkspaceId),

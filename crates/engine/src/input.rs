@@ -15,6 +15,17 @@ pub type WorkspaceId = u32;
 /// A whole file's identity: git's blob id of its bytes.
 pub type Generation = [u8; 20];
 
+/// What keeps a directory's beads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkspaceKind {
+    /// A beads file (`.beads/issues.jsonl`).
+    #[default]
+    File,
+    /// A database of the program `bd`.
+    Bd,
+}
+
 /// One thing that happened.
 #[derive(Debug)]
 pub enum Input {

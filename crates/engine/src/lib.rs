@@ -30,6 +30,7 @@ pub use entropy::Entropy;
 pub use error::ApiError;
 pub use input::{
     ApplyResult, AskId, CallId, FileLine, FileSnapshot, Generation, Input, NetInput, WorkspaceId, WorkspaceInput,
+    WorkspaceKind,
 };
 pub use memory::Memory;
 pub use op::{OP_VERSION, Op, OpError};

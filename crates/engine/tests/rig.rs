@@ -98,6 +98,7 @@ impl Rig {
         let attach = Command::SpaceAttach {
             at: SpaceRef::default(),
             dir: DIR.to_owned(),
+            kind: engine::WorkspaceKind::File,
             generations: Vec::new(),
             ancestors: BTreeMap::new(),
         };

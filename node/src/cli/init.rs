@@ -27,6 +27,9 @@ pub struct Args {
     /// Make the space readable by anybody who gets its events
     #[arg(long)]
     public: bool,
+    /// What keeps the directory's beads (default: bd where there is a bd database and the program bd, else the file)
+    #[arg(long, value_name = "KIND")]
+    workspace: Option<attach::Kind>,
     /// Ask nothing
     #[arg(long, short)]
     yes: bool,
@@ -44,7 +47,7 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
     }
     // A node without a network makes no ticket that somebody could use before `up`, but keeps `init` to itself.
     let running = Running::start(&cx.home, args.no_service, true)?;
-    let result = share(cx, &dir, &space_name, args.public);
+    let result = share(cx, &dir, &space_name, &args);
     let service = matches!(running, Running::Daemon);
     running.finish()?;
     let result = result?;
@@ -61,12 +64,12 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
 }
 
 /// Makes the space, couples the directory, takes its beads in and writes a ticket.
-fn share(cx: &Cx<'_>, dir: &Path, space_name: &str, public: bool) -> Result<Value, CliError> {
+fn share(cx: &Cx<'_>, dir: &Path, space_name: &str, args: &Args) -> Result<Value, CliError> {
     let mut node = Node::connect(&cx.home)?;
     let space = match attach::attached_to(&mut node, dir)? {
         Some(space) => space,
         None => {
-            let made = node.call(&Command::SpaceNew { name: space_name.to_owned(), public })?;
+            let made = node.call(&Command::SpaceNew { name: space_name.to_owned(), public: args.public })?;
             text(&made, "id").to_owned()
         }
     };
@@ -74,7 +77,7 @@ fn share(cx: &Cx<'_>, dir: &Path, space_name: &str, public: bool) -> Result<Valu
         return Err(CliError::shape("the space's id"));
     }
     let at = SpaceRef { space: Some(space.clone()), cwd: None };
-    attach::couple(cx.output, &mut node, &at, dir)?;
+    attach::couple(cx.output, &mut node, &at, dir, args.workspace)?;
     let invite = node.call(&Command::Invite { at, role: None, ttl_s: None })?;
     let status = node.call(&Command::Status {})?;
     let spaces = status.get("spaces").and_then(Value::as_array).into_iter().flatten();

@@ -27,6 +27,9 @@ pub struct Args {
     /// This machine's name in the mesh (default: its host name)
     #[arg(long)]
     name: Option<String>,
+    /// What keeps that directory's beads (default: bd where there is a bd database and the program bd, else the file)
+    #[arg(long, value_name = "KIND")]
+    workspace: Option<attach::Kind>,
     /// Ask nothing
     #[arg(long, short)]
     yes: bool,
@@ -45,7 +48,7 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
         cx.output.step(&format!("key made (back it up: {})", cx.home.keys().display()));
     }
     let running = Running::start(&cx.home, args.no_service, false)?;
-    let result = enter(cx, ticket, args.dir.as_deref());
+    let result = enter(cx, ticket, args.dir.as_deref(), args.workspace);
     running.finish()?;
     let result = result?;
     cx.output.data(&result, |out| match &args.dir {
@@ -54,7 +57,7 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
     })
 }
 
-fn enter(cx: &Cx<'_>, ticket: String, dir: Option<&Path>) -> Result<Value, CliError> {
+fn enter(cx: &Cx<'_>, ticket: String, dir: Option<&Path>, asked: Option<attach::Kind>) -> Result<Value, CliError> {
     let mut node = Node::connect(&cx.home)?;
     let started = Instant::now();
     let mut progress = cx.output.progress();
@@ -71,7 +74,7 @@ fn enter(cx: &Cx<'_>, ticket: String, dir: Option<&Path>) -> Result<Value, CliEr
         std::fs::create_dir_all(dir).map_err(|err| CliError::disk(dir.display(), &err))?;
         let dir = super::connect::directory(dir)?;
         let at = SpaceRef { space: Some(id.to_owned()), cwd: None };
-        attach::couple(cx.output, &mut node, &at, &dir)?;
+        attach::couple(cx.output, &mut node, &at, &dir, asked)?;
         cx.output.step(&format!("beads → {}", dir.display()));
     }
     Ok(result)

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::home::Home;
 use crate::{CliError, keys, ports};
 use engine::{Boot, Effect, Engine, Input, NetInput};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,7 +138,9 @@ pub(super) async fn run(
     }
     tracing::info!(name = config.name, home = %home.dir().display(), offline = options.offline, "node running");
 
-    let node = Node { store, engine, first, cancel: cancel.clone() };
+    let held = home.held();
+    std::fs::create_dir_all(&held).map_err(|err| CliError::disk(held.display(), &err))?;
+    let node = Node { store, engine, first, cancel: cancel.clone(), held };
     let handle = network.as_ref().map(|n| n.handle.clone());
     let (network_task, events) = match network {
         Some(n) => (Some(n.task), Some(n.events)),
@@ -199,6 +202,8 @@ struct Node {
     engine: Engine,
     first: Vec<Effect>,
     cancel: CancellationToken,
+    /// Where to keep what the workspaces' own tools cannot hold.
+    held: PathBuf,
 }
 
 impl Node {
@@ -218,7 +223,7 @@ impl Node {
             calls: calls.clone(),
             net,
             serving: Serving::new(self.store.clone(), tracker.clone()),
-            workspaces: Workspaces::new(runtime, &inputs, tracker.clone(), self.cancel.clone()),
+            workspaces: Workspaces::new(runtime, &inputs, tracker.clone(), self.cancel.clone(), self.held),
         };
         let turn = Turn { engine: self.engine, store: self.store.clone(), performer };
         let (end, engine_ended) = oneshot::channel();

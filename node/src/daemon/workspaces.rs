@@ -2,10 +2,10 @@
 
 use super::inputs::Inputs;
 use super::killpoint;
-use bridge::{ApplyError, Event, Generation, Handle as Bridge, Options, Snapshot, Workspace};
-use engine::{ApplyResult, FileLine, FileSnapshot, Input, WorkspaceEffect, WorkspaceId, WorkspaceInput};
+use bridge::{ApplyError, Event, Generation, Handle as Bridge, OpenError, Options, Snapshot, Workspace};
+use engine::{ApplyResult, FileLine, FileSnapshot, Input, WorkspaceEffect, WorkspaceId, WorkspaceInput, WorkspaceKind};
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -37,18 +37,26 @@ pub(super) struct Workspaces {
     tracker: TaskTracker,
     cancel: CancellationToken,
     tasks: HashMap<WorkspaceId, Task>,
+    /// The directory of what the workspaces' own tools cannot hold.
+    held: PathBuf,
 }
 
 impl Workspaces {
-    pub(super) fn new(runtime: Handle, inputs: &Inputs, tracker: TaskTracker, cancel: CancellationToken) -> Workspaces {
+    pub(super) fn new(
+        runtime: Handle,
+        inputs: &Inputs,
+        tracker: TaskTracker,
+        cancel: CancellationToken,
+        held: PathBuf,
+    ) -> Workspaces {
         // The engine's thread ends when all senders are gone, so it must not hold one itself.
-        Workspaces { runtime, inputs: inputs.downgrade(), tracker, cancel, tasks: HashMap::new() }
+        Workspaces { runtime, inputs: inputs.downgrade(), tracker, cancel, tasks: HashMap::new(), held }
     }
 
     /// Carries one effect out; never waits.
     pub(super) fn perform(&mut self, effect: WorkspaceEffect, own: &mut VecDeque<Input>) {
         let (workspace, order) = match effect {
-            WorkspaceEffect::Open { workspace, dir } => return self.open(workspace, dir),
+            WorkspaceEffect::Open { workspace, dir, kind } => return self.open(workspace, dir, kind),
             WorkspaceEffect::Close(workspace) => {
                 if let Some(task) = self.tasks.remove(&workspace) {
                     task.cancel.cancel();
@@ -73,7 +81,7 @@ impl Workspaces {
         }
     }
 
-    fn open(&mut self, workspace: WorkspaceId, dir: String) {
+    fn open(&mut self, workspace: WorkspaceId, dir: String, kind: WorkspaceKind) {
         let Some(inputs) = self.inputs.upgrade() else { return };
         let (orders, orders_end) = mpsc::channel(ORDERS_MAX);
         let cancel = self.cancel.child_token();
@@ -81,7 +89,8 @@ impl Workspaces {
         if let Some(old) = self.tasks.insert(workspace, task) {
             old.cancel.cancel();
         }
-        let coupled = Coupled { workspace, dir, inputs };
+        let held = self.held.join(format!("{workspace}.jsonl"));
+        let coupled = Coupled { workspace, dir, kind, held, inputs };
         self.tracker.spawn_on(
             async move {
                 let _ended = cancel.run_until_cancelled(coupled.run(orders_end)).await;
@@ -95,19 +104,35 @@ impl Workspaces {
 struct Coupled {
     workspace: WorkspaceId,
     dir: String,
+    kind: WorkspaceKind,
+    /// Where to keep what the directory's own tool cannot hold.
+    held: PathBuf,
     inputs: Inputs,
+}
+
+/// A version that lies ready, whatever keeps the beads.
+trait Ready {
+    fn generation(&self) -> Generation;
+}
+
+impl Ready for bridge::Prepared {
+    fn generation(&self) -> Generation {
+        self.generation
+    }
+}
+
+impl Ready for bridge::bd::Prepared {
+    fn generation(&self) -> Generation {
+        self.generation
+    }
 }
 
 impl Coupled {
     async fn run(self, mut orders: mpsc::Receiver<Order>) {
         let mut said = None;
         loop {
-            let options = Options { on_step: killpoint::file_step, ..Options::default() };
-            match Workspace::open(Path::new(&self.dir), options) {
-                Ok((bridge, events)) => {
-                    said = None;
-                    self.couple(&bridge, events, &mut orders).await;
-                }
+            match self.open(&mut orders).await {
+                Ok(()) => said = None,
                 Err(err) => {
                     let reason = err.to_string();
                     if said.as_ref() != Some(&reason) {
@@ -131,8 +156,31 @@ impl Coupled {
         }
     }
 
+    /// Couples the directory until the bridge gives up.
+    async fn open(&self, orders: &mut mpsc::Receiver<Order>) -> Result<(), OpenError> {
+        let dir = Path::new(&self.dir);
+        match self.kind {
+            WorkspaceKind::File => {
+                let options = Options { on_step: killpoint::file_step, ..Options::default() };
+                let (bridge, events) = Workspace::open(dir, options)?;
+                self.couple(&bridge, events, orders).await;
+            }
+            WorkspaceKind::Bd => {
+                let options = bridge::bd::Options { held: Some(self.held.clone()), ..Default::default() };
+                let (bridge, events) = bridge::bd::open(dir, options)?;
+                self.couple(&bridge, events, orders).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Until the bridge gives up.
-    async fn couple(&self, bridge: &Bridge, mut events: mpsc::Receiver<Event>, orders: &mut mpsc::Receiver<Order>) {
+    async fn couple<P: Ready + Send + 'static>(
+        &self,
+        bridge: &Bridge<P>,
+        mut events: mpsc::Receiver<Event>,
+        orders: &mut mpsc::Receiver<Order>,
+    ) {
         let mut prepared = None;
         loop {
             tokio::select! {
@@ -140,7 +188,7 @@ impl Coupled {
                 order = orders.recv() => match order {
                     Some(Order::Prepare(attempt, base, lines)) => match bridge.prepare(base, lines).await {
                         Ok(ready) => {
-                            let (workspace, generation) = (self.workspace, ready.generation);
+                            let (workspace, generation) = (self.workspace, ready.generation());
                             prepared = Some(ready);
                             self.tell(WorkspaceInput::Prepared { workspace, attempt, generation }).await;
                         }

@@ -59,6 +59,11 @@ impl Default for Options {
     }
 }
 
+/// Whether a directory has a database of bd, as far as can be told without asking bd.
+pub fn has_database(dir: &Path) -> bool {
+    probe::has_database(dir)
+}
+
 /// Begins to watch a directory's beads database; has to be called inside a tokio runtime. Ends when all handles or the
 /// receiver are dropped. That bd is missing, too old, locked or hanging is an [`Event::Failed`], since it may pass.
 ///

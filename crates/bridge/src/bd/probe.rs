@@ -38,3 +38,12 @@ pub(crate) fn stamp(dir: &Path) -> Option<Stamp> {
     }
     (!stamp.is_empty()).then_some(stamp)
 }
+
+/// What bd writes beside every database, wherever the server is.
+const METADATA: &str = "metadata.json";
+
+/// Whether there is a database, here or with a server.
+pub(crate) fn has_database(dir: &Path) -> bool {
+    let beads = dir.join(".beads");
+    beads.join(METADATA).is_file() || ROOTS.iter().any(|root| beads.join(root).is_dir())
+}

@@ -36,8 +36,8 @@ impl Engine {
             Command::SpaceNew { name, public } => self.space_new(cx, &name, public),
             Command::SpaceLs {} => self.space_ls(cx),
             Command::SpaceShow { at } => self.space_show(cx, &at),
-            Command::SpaceAttach { at, dir, generations, ancestors } => {
-                self.attach(cx, &at, &dir, &generations, ancestors)
+            Command::SpaceAttach { at, dir, kind, generations, ancestors } => {
+                self.attach(cx, &at, &dir, kind, &generations, ancestors)
             }
             Command::SpaceDetach { dir } => self.detach(cx, &dir),
             Command::SpaceDeletes { dir, accept } => self.deletes(cx, &dir, accept),

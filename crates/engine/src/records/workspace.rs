@@ -1,8 +1,8 @@
 //! Workspaces and the file generations they went through.
 //!
 //! Keys: `w` ‖ workspace (4) → [`WorkspaceRecord`]; `g` ‖ workspace ‖ generation (20) → u64 number;
-//! `s` ‖ workspace ‖ number (8) → generation; `i` ‖ workspace → [`Intent`]; `y` ‖ workspace → [`Young`]. Values:
-//! postcard.
+//! `s` ‖ workspace ‖ number (8) → generation; `i` ‖ workspace → [`Intent`]; `y` ‖ workspace → [`Young`];
+//! `k` ‖ workspace → kind. Values: postcard.
 
 use super::shadow::ShadowRecord;
 use crate::input::{Generation, WorkspaceId};
@@ -42,6 +42,11 @@ pub struct Intent {
 
 /// Ids of lines that were written into the file shortly before the last write, and when (Unix time in milliseconds).
 pub type Young = Vec<(String, u64)>;
+
+/// Where it says what keeps a workspace's beads ([`crate::WorkspaceKind`]; a file when nothing is said).
+pub fn kind_key(workspace: WorkspaceId) -> Vec<u8> {
+    tagged(b'k', workspace)
+}
 
 /// Where a workspace's young lines are.
 pub fn young_key(workspace: WorkspaceId) -> Vec<u8> {

@@ -6,7 +6,7 @@ use crate::desk::Answer;
 use crate::effect::WorkspaceEffect;
 use crate::engine::{Cx, Engine};
 use crate::error::ApiError;
-use crate::input::{Generation, WorkspaceId};
+use crate::input::{Generation, WorkspaceId, WorkspaceKind};
 use crate::records::shadow;
 use crate::records::workspace::{self as rec, WorkspaceRecord};
 use beads::{Shadow, Unit, Write};
@@ -23,6 +23,7 @@ impl Engine {
         cx: &mut Cx<'_>,
         at: &SpaceRef,
         dir: &str,
+        kind: WorkspaceKind,
         generations: &[String],
         ancestors: BTreeMap<String, Ancestors>,
     ) -> Answer {
@@ -33,15 +34,16 @@ impl Engine {
             return Err(ApiError::new("bad_dir", "a directory is given by its absolute path"));
         }
         if let Some(known) = self.workspaces.values().find(|w| w.record.dir == dir) {
-            if known.space == space {
+            if known.space == space && known.kind == kind {
                 return Ok(Some(json!({"workspace": known.id, "dir": dir, "attached": false})));
             }
-            return Err(ApiError::new("dir_taken", format!("{dir} is attached to another space already"))
+            let how = if known.space == space { "by other means" } else { "to another space" };
+            return Err(ApiError::new("dir_taken", format!("{dir} is attached {how} already"))
                 .hint(format!("townmesh space detach {dir}")));
         }
         let id = self.workspaces.keys().next_back().map_or(1, |last| last + 1);
         let record = WorkspaceRecord { dir: dir.to_owned(), space: space.0, fresh: true, ..WorkspaceRecord::default() };
-        let mut workspace = Workspace::new(id, record, &Vec::new(), cx.now);
+        let mut workspace = Workspace::new(id, record, kind, &Vec::new(), cx.now);
         workspace.ancestors = ancestors;
         for text in generations.iter().take(rec::GENERATIONS_MAX as usize) {
             let mut generation: Generation = [0; 20];
@@ -50,15 +52,16 @@ impl Engine {
             }
         }
         cx.txn.put_record(Table::Workspaces, rec::key(id), &workspace.record);
+        cx.txn.put_record(Table::Workspaces, rec::kind_key(id), &kind);
         self.workspaces.insert(id, workspace);
-        cx.workspace(WorkspaceEffect::Open { workspace: id, dir: dir.to_owned() });
+        cx.workspace(WorkspaceEffect::Open { workspace: id, dir: dir.to_owned(), kind });
         Ok(Some(json!({"workspace": id, "dir": dir, "attached": true})))
     }
 
     pub(crate) fn detach(&mut self, cx: &mut Cx<'_>, dir: &str) -> Answer {
         let id = self.workspace_at(dir)?;
         self.workspaces.remove(&id);
-        let mut keys = vec![rec::key(id), rec::intent_key(id), rec::young_key(id)];
+        let mut keys = vec![rec::key(id), rec::intent_key(id), rec::young_key(id), rec::kind_key(id)];
         for prefix in [rec::generation_prefix(id), rec::number_prefix(id)] {
             keys.extend(cx.txn.collect(Table::Workspaces, &prefix)?.into_iter().map(|(key, _)| key));
         }

@@ -9,7 +9,7 @@ mod baseline;
 mod snapshot;
 
 use crate::engine::Engine;
-use crate::input::{Generation, WorkspaceId};
+use crate::input::{Generation, WorkspaceId, WorkspaceKind};
 use crate::records::shadow::ShadowRecord;
 use crate::records::workspace::{WorkspaceRecord, Young};
 use beads::{Bead, canonical_hash};
@@ -37,6 +37,7 @@ pub(crate) struct Workspace {
     pub(crate) id: WorkspaceId,
     pub(crate) space: SpaceId,
     pub(crate) record: WorkspaceRecord,
+    pub(crate) kind: WorkspaceKind,
     /// The generation that the file has, once it was looked at.
     pub(crate) base: Option<Generation>,
     /// Ids whose state changed since their lines were last compared.
@@ -70,12 +71,19 @@ pub(crate) struct Flight {
 
 impl Workspace {
     /// `young`: lines that were written right before the last end, if that was a moment ago.
-    pub(crate) fn new(id: WorkspaceId, record: WorkspaceRecord, young: &Young, now: UnixMs) -> Workspace {
+    pub(crate) fn new(
+        id: WorkspaceId,
+        record: WorkspaceRecord,
+        kind: WorkspaceKind,
+        young: &Young,
+        now: UnixMs,
+    ) -> Workspace {
         let still = young.iter().filter(|(_, at)| now.since_ms(UnixMs(*at)) < YOUNG_AT_BOOT_MS);
         Workspace {
             id,
             space: SpaceId(record.space),
             record,
+            kind,
             base: None,
             dirty: BTreeSet::new(),
             forced: BTreeSet::new(),

@@ -4,7 +4,7 @@ use crate::cli::Output;
 use crate::cli::connect::{Cx, Node, directory, utf8};
 use crate::cli::output::{list, number, text};
 use crate::{CliError, Exit, history};
-use engine::{Command, SpaceRef};
+use engine::{Command, SpaceRef, WorkspaceKind};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,11 +12,46 @@ use std::time::{Duration, Instant};
 /// Flags of `space attach`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  townmesh space attach        this directory, with the only space\n  \
-    townmesh space attach ~/app --space app")]
+    townmesh space attach ~/app --space app\n  townmesh space attach --workspace file")]
 pub struct Args {
     /// The directory
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
+    /// What keeps its beads (default: bd where there is a bd database and the program bd, else the file)
+    #[arg(long, value_name = "KIND")]
+    workspace: Option<Kind>,
+}
+
+/// `--workspace`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// The file `.beads/issues.jsonl`
+    File,
+    /// A database of the program `bd`
+    Bd,
+}
+
+/// How long `bd version` may take.
+const BD_WAIT: Duration = Duration::from_secs(20);
+
+/// What keeps a directory's beads, as asked for or as found.
+///
+/// # Errors
+/// `bd_unusable` when bd was asked for and is not there, too old or does not answer.
+fn choose(output: &Output, dir: &Path, asked: Option<Kind>) -> Result<WorkspaceKind, CliError> {
+    if asked == Some(Kind::File) || (asked.is_none() && !bridge::bd::has_database(dir)) {
+        return Ok(WorkspaceKind::File);
+    }
+    match bridge::bd::detect(&bridge::bd::program(), BD_WAIT) {
+        Ok(_) => Ok(WorkspaceKind::Bd),
+        Err(err) if asked.is_none() => {
+            output.note(&format!("there is a bd database here, but {err}: coupling .beads/issues.jsonl instead"));
+            Ok(WorkspaceKind::File)
+        }
+        Err(err) => Err(CliError::new("bd_unusable", err.to_string())
+            .hint("install bd, or set TOWNMESH_BD to it, also for the node")
+            .hint("townmesh space attach --workspace file")),
+    }
 }
 
 /// How long the first look at a file may take.
@@ -27,7 +62,7 @@ pub(super) fn run(cx: &Cx<'_>, args: &Args) -> Result<Exit, CliError> {
     let mut node = cx.connect()?;
     // The directory's own coupling is what is about to change: only `--space` and the only space count here.
     let at = SpaceRef { space: cx.space.clone(), cwd: None };
-    let result = couple(cx.output, &mut node, &at, &dir)?;
+    let result = couple(cx.output, &mut node, &at, &dir, args.workspace)?;
     cx.output.step(&format!("{} is coupled", dir.display()));
     cx.output.data(&result, |_| Ok(()))
 }
@@ -36,13 +71,27 @@ pub(super) fn run(cx: &Cx<'_>, args: &Args) -> Result<Exit, CliError> {
 ///
 /// # Errors
 /// What the node says; `workspace` when the file cannot be used.
-pub fn couple(output: &Output, node: &mut Node, at: &SpaceRef, dir: &Path) -> Result<Value, CliError> {
+pub fn couple(
+    output: &Output,
+    node: &mut Node,
+    at: &SpaceRef,
+    dir: &Path,
+    asked: Option<Kind>,
+) -> Result<Value, CliError> {
+    let kind = choose(output, dir, asked)?;
     let mut progress = output.progress();
-    let past = history::of_workspace(dir, &mut |commits| progress.show(&format!("history: {commits} commits")))?;
+    let past = match kind {
+        WorkspaceKind::File => {
+            history::of_workspace(dir, &mut |commits| progress.show(&format!("history: {commits} commits")))?
+        }
+        // A database has no versions that somebody could check out in its place.
+        WorkspaceKind::Bd => history::Past::default(),
+    };
     let text = utf8(dir)?;
     let command = Command::SpaceAttach {
         at: at.clone(),
         dir: text.clone(),
+        kind,
         generations: past.generations,
         ancestors: past.ancestors,
     };
