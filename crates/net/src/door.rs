@@ -99,8 +99,8 @@ impl Door {
         !self.guarded || self.members.contains(peer)
     }
 
-    /// Refuses a peer from now on, for a while.
-    pub(crate) fn ban(&mut self, peer: PeerId, now: Instant) {
+    /// Refuses a peer from now on, for a while. Returns whether it was not refused before.
+    pub(crate) fn ban(&mut self, peer: PeerId, now: Instant) -> bool {
         let until = now + Duration::from_secs(limits::BAN_S);
         self.banned.retain(|_, until| *until > now);
         if self.banned.len() >= REMEMBERED_MAX
@@ -108,7 +108,7 @@ impl Door {
         {
             self.banned.remove(&first);
         }
-        self.banned.insert(peer, until);
+        self.banned.insert(peer, until).is_none()
     }
 
     /// Incoming connections of strangers whose time is over.

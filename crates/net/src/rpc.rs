@@ -127,12 +127,15 @@ pub(crate) fn result(answer: Answer) -> Result<Vec<u8>, RequestError> {
     }
 }
 
+/// Which request of which protocol.
+type Asked = (Place, InboundRequestId);
+
 /// Requests of peers that wait for our answer.
 #[derive(Default)]
 pub(crate) struct Incoming {
     next: u64,
-    waiting: HashMap<u64, (PeerId, (Place, InboundRequestId), ResponseChannel<Answer>)>,
-    numbers: HashMap<(Place, InboundRequestId), u64>,
+    waiting: HashMap<u64, (PeerId, Asked, ResponseChannel<Answer>)>,
+    numbers: HashMap<Asked, u64>,
     per_peer: HashMap<PeerId, usize>,
 }
 

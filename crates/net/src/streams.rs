@@ -40,7 +40,7 @@ pub(crate) type Reply = oneshot::Sender<Result<Stream, OpenError>>;
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The peer opened a stream.
-    Opened(PeerId, Stream),
+    Opened(PeerId, Box<Stream>),
     /// Nobody answered a probe.
     Dead(ConnectionId),
 }
@@ -136,7 +136,7 @@ impl NetworkBehaviour for Behaviour {
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
 
     fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
-        let event = event.map_or(Event::Dead(id), |stream| Event::Opened(peer, stream));
+        let event = event.map_or(Event::Dead(id), |stream| Event::Opened(peer, Box::new(stream)));
         self.actions.push_back(ToSwarm::GenerateEvent(event));
     }
 
@@ -221,16 +221,17 @@ impl ConnectionHandler for Handler {
                 self.told.push_back(Some(stream));
             }
             // Whoever asked may have given up meanwhile; the stream is dropped then.
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, info }) => {
-                if let Aim::Use(reply) = info {
-                    drop(reply.send(Ok(stream)));
-                }
-            }
-            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: Aim::Probe, error }) => {
-                if !matches!(error, StreamUpgradeError::NegotiationFailed) {
-                    self.told.push_back(None);
-                }
-            }
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
+                protocol: stream,
+                info: Aim::Use(reply),
+            }) => drop(reply.send(Ok(stream))),
+            ConnectionEvent::FullyNegotiatedOutbound(_) => {}
+            // That the other end does not know the protocol is an answer, too.
+            ConnectionEvent::DialUpgradeError(DialUpgradeError {
+                info: Aim::Probe,
+                error: StreamUpgradeError::NegotiationFailed,
+            }) => {}
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: Aim::Probe, .. }) => self.told.push_back(None),
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info: Aim::Use(reply), error }) => {
                 let error = match error {
                     StreamUpgradeError::NegotiationFailed => OpenError::Unsupported,

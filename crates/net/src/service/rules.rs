@@ -28,14 +28,16 @@ impl Service {
         if self.budgets.offend(peer, member, now) {
             return;
         }
-        // One line per ban, and a ban lasts: no peer fills the log.
+        // What was under way when the ban began still arrives. One line per ban, and a ban lasts: no peer fills the log.
+        if !self.swarm.behaviour_mut().door.ban(*from, now) {
+            return;
+        }
         if member {
             tracing::warn!(%peer, "a member broke the rules too often and is refused for a while");
         } else {
             tracing::debug!(%peer, "a stranger broke the rules too often and is refused for a while");
         }
         count(&self.counters.banned);
-        self.swarm.behaviour_mut().door.ban(*from, now);
         // Fails only when the peer is gone already.
         let _ = self.swarm.disconnect_peer_id(*from);
     }

@@ -90,7 +90,7 @@ impl Service {
             BehaviourEvent::Rpc(event) => self.on_rpc(Place::Members, event),
             BehaviourEvent::Lobby(event) => self.on_rpc(Place::Strangers, event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
-            BehaviourEvent::Streams(streams::Event::Opened(peer, stream)) => self.on_stream(&peer, stream),
+            BehaviourEvent::Streams(streams::Event::Opened(peer, stream)) => self.on_stream(&peer, *stream),
             BehaviourEvent::Streams(streams::Event::Dead(connection)) => {
                 count(&self.counters.stale_closed);
                 self.swarm.close_connection(connection);
