@@ -91,3 +91,33 @@ pub fn accepts(format: &Format, input: &[u8]) -> bool {
     assert!(again.bytes == first.bytes, "{name}: written differently the second time: {}", first.value);
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    fn loses_the_end(bytes: &[u8]) -> Result<Form, String> {
+        Ok(Form { value: Value::from(bytes.len()), bytes: bytes[..bytes.len() / 2].to_vec() })
+    }
+
+    fn writes_what_it_does_not_read(bytes: &[u8]) -> Result<Form, String> {
+        let read = bytes.is_ascii().then(|| Form { value: Value::Null, bytes: vec![0xff] });
+        read.ok_or_else(|| "not ascii".to_owned())
+    }
+
+    fn takes_anything(bytes: &[u8]) -> Result<Form, String> {
+        Ok(Form { value: Value::Null, bytes: bytes.to_vec() })
+    }
+
+    #[test]
+    fn a_format_that_breaks_a_promise_is_seen() {
+        let seen = |format: Format, input: &'static [u8]| catch_unwind(|| accepts(&format, input)).is_err();
+        assert!(seen(Format::new("a/loses", loses_the_end), b"four"));
+        assert!(seen(Format::new("a/writes", writes_what_it_does_not_read), b"four"));
+        assert!(seen(Format::limited("a/takes", 3, takes_anything), b"four"));
+        assert!(!seen(Format::limited("a/takes", 4, takes_anything), b"four"));
+        assert!(!accepts(&Format::new("a/writes", writes_what_it_does_not_read), b"\xff"));
+        assert!(catch_unwind(|| probe("no-such-group", b"")).is_err());
+    }
+}
