@@ -284,7 +284,8 @@ impl Engine {
                     pull.gaps.insert(writer);
                 }
                 Taken::Rejected(_) if space.refused.len() < limits::TIPS_MAX => {
-                    space.refused.extend(identity::Event::parse(event).map(|e| e.id()));
+                    // Only a verified event speaks for its id: a damaged copy must not keep the op itself out.
+                    space.refused.extend(identity::Event::verify(event).map(|e| e.id()));
                 }
                 _ => {}
             }
