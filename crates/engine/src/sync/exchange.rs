@@ -35,7 +35,7 @@ impl Engine {
         Ok(Some(wire::Heads {
             h: space.h.clone(),
             tips: heads::wire_tips(&space.ends),
-            charter: space.charter.head().0.to_vec(),
+            charter: space.charter_stamp().0.to_vec(),
             digest: totals.digest.to_vec(),
             state_digest: totals.state_digest.to_vec(),
         }))
@@ -176,7 +176,8 @@ impl Engine {
         self.watch_own_chain(cx, space_id, &tips)?;
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
         space.peer_heads.insert(peer, tips);
-        let unknown = EventId::from_slice(&told.charter).is_ok_and(|id| !space.charter.knows(&id));
+        let another = |id: EventId| !space.charter.knows(&id) && id != space.charter_stamp();
+        let unknown = EventId::from_slice(&told.charter).is_ok_and(another);
         if unknown {
             let h = space.h.clone();
             let request = wire::Request { body: Some(wire::request::Body::Charter(wire::CharterQuery { h })) };
