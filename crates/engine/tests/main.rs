@@ -4,4 +4,7 @@
 
 mod files;
 mod hostile;
+mod poison;
+mod removal;
 mod rig;
+mod second;
