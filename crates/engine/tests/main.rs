@@ -4,5 +4,8 @@
 
 mod files;
 mod hostile;
+mod poison;
+mod removal;
 mod rig;
+mod second;
 mod versions;

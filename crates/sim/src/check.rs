@@ -1,8 +1,12 @@
-//! What must hold, judged by a model that shares nothing with the code under test: a list of who wrote what after
-//! having been shown what.
+//! What must hold in the end, of the disks and of what the machines say.
 
+use crate::disk::{OpName, ops_of, records};
+use crate::model::Model;
+use crate::world::{World, short_hash};
+use engine::{Command, SpaceRef};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use types::Table;
 
 /// A promise that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +15,8 @@ pub struct Failure {
     pub seed: u64,
     /// What went wrong.
     pub what: String,
+    /// The trace up to there, if it was kept.
+    pub log: Vec<String>,
 }
 
 impl std::fmt::Display for Failure {
@@ -19,109 +25,109 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// One accepted edit: every value is unique, so that it can be told apart for ever.
-#[derive(Debug, Clone)]
-struct Edit {
-    value: String,
-    /// The value that its author was shown.
-    over: Option<String>,
-    /// Its author was told that it is kept; otherwise the machine died before it answered.
-    sure: bool,
+/// Ops whose authors were told that they are kept.
+pub(crate) type Ledger = BTreeSet<OpName>;
+
+/// One line about a machine's space: counts, digests, charter.
+pub(crate) fn totals(world: &mut World, at: usize) -> Option<String> {
+    let space = world.query(at, Command::SpaceShow { at: SpaceRef::default() })?.ok()?;
+    Some(format!(
+        "{} beads {} ops of {} writers {} conflicts {} {} charter {} of {}",
+        space["beads"],
+        space["ops"],
+        space["writers"],
+        space["conflicts"],
+        space["digest"],
+        space["state_digest"],
+        space["charter"]["head"],
+        space["charter"]["versions"]
+    ))
 }
 
-/// What users did and were told was kept.
-#[derive(Debug, Default)]
-pub(crate) struct Model {
-    edits: BTreeMap<(String, String), Vec<Edit>>,
-    beads: BTreeSet<String>,
-    labels: BTreeMap<String, BTreeSet<String>>,
-    comments: BTreeMap<String, BTreeSet<String>>,
+/// Promise 3: after a start, everything that this machine said it kept is there.
+pub(crate) fn kept(world: &World, at: usize, ledger: &Ledger, model: &Model) -> Result<(), String> {
+    let node = &world.nodes[at];
+    let mut held = ops_of(&node.disk.now, Table::Ops);
+    held.extend(ops_of(&node.disk.now, Table::Evidence));
+    match ledger.iter().find(|op| !held.contains(*op) && !model.void(op)) {
+        Some(op) => Err(format!("{} came back without {op:?}, which it had said is kept", node.name)),
+        None => Ok(()),
+    }
 }
 
-impl Model {
-    pub(crate) fn created(&mut self, id: &str, title: &str) {
-        self.beads.insert(id.to_owned());
-        self.wrote(id, "title", title, None, true);
-    }
-
-    /// A field was set to `value` by somebody who was shown `over`; `sure` if they were told that it is kept.
-    pub(crate) fn wrote(&mut self, id: &str, field: &str, value: &str, over: Option<String>, sure: bool) {
-        let at = (id.to_owned(), field.to_owned());
-        self.edits.entry(at).or_default().push(Edit { value: value.to_owned(), over, sure });
-    }
-
-    pub(crate) fn labelled(&mut self, id: &str, label: &str) {
-        self.labels.entry(id.to_owned()).or_default().insert(label.to_owned());
-    }
-
-    pub(crate) fn commented(&mut self, id: &str, text: &str) {
-        self.comments.entry(id.to_owned()).or_default().insert(text.to_owned());
-    }
-
-    pub(crate) fn beads(&self) -> impl Iterator<Item = &String> {
-        self.beads.iter()
-    }
-
-    pub(crate) fn edit_count(&self) -> usize {
-        self.edits.values().map(Vec::len).sum()
-    }
-
-    /// Compares one bead, as `beads.show` answers, with everything that was accepted about it.
-    pub(crate) fn check(&self, id: &str, answer: &Value) -> Result<(), String> {
-        let bead = &answer["bead"];
-        for ((_, field), edits) in self.edits.range((id.to_owned(), String::new())..).take_while(|((i, _), _)| i == id)
-        {
-            let mut live: BTreeSet<&str> = bead[field].as_str().into_iter().collect();
-            for conflict in answer["conflicts"].as_array().into_iter().flatten() {
-                if conflict["unit"] == format!("field:{field}").as_str() {
-                    live.extend(
-                        conflict["values"].as_array().into_iter().flatten().filter_map(|v| v["value"].as_str()),
-                    );
+/// Promises 1, 3 and 5, over the disks: the same ops everywhere, all that was accepted, nothing of strangers, nothing
+/// after a cut-off.
+pub(crate) fn disks(world: &World, group: &[usize], ledger: &Ledger, model: &Model) -> Result<(), String> {
+    let known: BTreeSet<[u8; 32]> = world.nodes.iter().map(|n| n.npub).collect();
+    let mut first: Option<(usize, BTreeSet<OpName>)> = None;
+    for at in group {
+        let (name, ops) = (&world.nodes[*at].name, ops_of(world.nodes[*at].disk.kept(), Table::Ops));
+        if let Some(op) = ops.iter().find(|op| !known.contains(&op.host)) {
+            return Err(format!("{name} holds {op:?} of an unknown author"));
+        }
+        if let Some(op) = ops.iter().find(|op| model.void(op)) {
+            return Err(format!("{name} counts {op:?}, which comes after its author was cut off"));
+        }
+        if let Some(op) = ledger.iter().find(|op| !model.void(op) && !ops.contains(*op)) {
+            return Err(format!("{name} lacks {op:?}, which was accepted"));
+        }
+        match &first {
+            None => first = Some((*at, ops)),
+            Some((other, others)) => {
+                if let Some(op) = ops.symmetric_difference(others).next() {
+                    return Err(format!("only one of {name} and {} holds {op:?}", world.nodes[*other].name));
                 }
             }
-            // An edit whose author was never told counts if somebody saw it.
-            let seen = |e: &&Edit| {
-                e.sure || live.contains(e.value.as_str()) || edits.iter().any(|o| o.over.as_ref() == Some(&e.value))
+        }
+    }
+    Ok(())
+}
+
+/// Promise 1, over what is shown: the same everywhere, and what the model says.
+pub(crate) fn shown(world: &mut World, group: &[usize], model: &Model) -> Result<(), String> {
+    let ids: Vec<String> = model.beads().cloned().collect();
+    let mut first: Option<BTreeMap<&str, Value>> = None;
+    for at in group {
+        let name = world.nodes[*at].name.clone();
+        let at_space = SpaceRef::default;
+        let mut says = BTreeMap::new();
+        let conflicts = Command::Conflicts { at: at_space(), baseline: None, id: None };
+        for (what, command) in [("export", Command::Export { at: at_space() }), ("conflicts", conflicts)] {
+            match world.query(*at, command) {
+                Some(Ok(answer)) => drop(says.insert(what, answer)),
+                other => return Err(format!("{name} does not answer {what}: {other:?}")),
+            }
+        }
+        for id in &ids {
+            let answer = match world.query(*at, Command::Show { at: at_space(), id: id.clone() }) {
+                Some(Ok(answer)) => Some(answer),
+                Some(Err(err)) if err.code == "unknown_bead" => None,
+                other => return Err(format!("{name} does not answer about {id}: {other:?}")),
             };
-            let overwritten: BTreeSet<&str> = edits.iter().filter(seen).filter_map(|e| e.over.as_deref()).collect();
-            let must: BTreeSet<&str> =
-                edits.iter().filter(seen).map(|e| e.value.as_str()).filter(|v| !overwritten.contains(v)).collect();
-            if must != live {
-                return Err(format!("{id}.{field}: accepted and not overwritten {must:?}, but live {live:?}"));
-            }
+            model.check(id, answer.as_ref()).map_err(|e| format!("{name}: {e}"))?;
         }
-        let texts = |name: &str, member: &str| -> BTreeSet<String> {
-            let list = bead[name].as_array().into_iter().flatten();
-            list.filter_map(|v| if member.is_empty() { v.as_str() } else { v[member].as_str() }.map(str::to_owned))
-                .collect()
-        };
-        let labels = texts("labels", "");
-        let comments = texts("comments", "text");
-        for (what, must, is) in [("label", self.labels.get(id), labels), ("comment", self.comments.get(id), comments)] {
-            for text in must.into_iter().flatten() {
-                if !is.contains(text) {
-                    return Err(format!("{id}: {what} {text:?} was accepted and is gone"));
+        match &first {
+            None => first = Some(says),
+            Some(others) => {
+                if let Some((what, _)) = says.iter().find(|(what, answer)| others.get(**what) != Some(*answer)) {
+                    return Err(format!("{name} and {} differ in {what}", world.nodes[group[0]].name));
                 }
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_lost_edit_is_noticed() {
-        let mut model = Model::default();
-        model.created("a", "t1");
-        model.wrote("a", "title", "t2", Some("t1".to_owned()), true);
-        model.wrote("a", "title", "t3", Some("t1".to_owned()), true);
-        let conflict = json!([{"unit": "field:title", "values": [{"value": "t2"}, {"value": "t3"}]}]);
-        assert_eq!(model.check("a", &json!({"bead": {"title": "t3"}, "conflicts": conflict})), Ok(()));
-        assert!(model.check("a", &json!({"bead": {"title": "t3"}, "conflicts": []})).is_err());
-        assert!(model.check("a", &json!({"bead": {"title": "t1"}, "conflicts": conflict})).is_err());
+/// Everything that a machine holds and says, as one text: what hostile input must leave as it is.
+pub(crate) fn whole(world: &mut World, at: usize) -> String {
+    let said = totals(world, at).unwrap_or_default();
+    let show = world.query(at, Command::SpaceShow { at: SpaceRef::default() });
+    let mut bytes = Vec::new();
+    for table in Table::ALL {
+        for (key, value) in records(&world.nodes[at].disk.now, table) {
+            bytes.extend(key);
+            bytes.extend(value);
+        }
     }
+    format!("{said} {show:?} {}", short_hash(&bytes))
 }

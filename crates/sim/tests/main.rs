@@ -2,26 +2,30 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use sim::{Fault, Options, run};
+use sim::{Bug, COUNTED, Options, Trouble, Troubles, replay_command, run, shrink};
+use std::collections::BTreeMap;
 
 /// CI's share; the soak script plays more.
 const SEEDS: u64 = 200;
 
 #[test]
 fn nothing_accepted_is_lost_and_all_agree() {
-    let (mut edits, mut steps) = (0, 0);
-    let mut counts = std::collections::BTreeMap::new();
+    let mut steps = 0;
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in 1..=SEEDS {
-        let options = Options { nodes: 3 + (seed % 3) as usize, gossip: seed % 5 != 0, ..Options::default() };
-        let report = run(seed, options).unwrap_or_else(|failure| panic!("{failure}"));
-        edits += report.edits;
+        let options = Options::of_seed(seed);
+        let report = run(seed, options).unwrap_or_else(|f| panic!("{f}\n  {}", replay_command(seed, &options)));
         steps += report.steps;
         for (what, n) in report.counts {
             *counts.entry(what).or_insert(0) += n;
         }
     }
-    println!("{SEEDS} seeds, {steps} steps, {edits} edits, {counts:?}");
-    assert!(edits > SEEDS as usize * 20 && counts["crashes"] > 0 && counts["cuts"] > 0 && counts["gossip_lost"] > 0);
+    println!("{SEEDS} seeds, {steps} steps, {counts:?}");
+    let missing: Vec<&&str> = COUNTED.iter().filter(|what| counts.get(**what).is_none_or(|n| *n == 0)).collect();
+    assert!(missing.is_empty(), "never happened: {missing:?}");
+    let odd: Vec<&&str> = counts.keys().filter(|what| !COUNTED.contains(*what)).collect();
+    assert!(odd.is_empty(), "counted, and nobody asks for it: {odd:?}");
+    assert!(counts["accepted"] > SEEDS * 20, "{counts:?}");
 }
 
 #[test]
@@ -34,10 +38,29 @@ fn the_same_seed_is_the_same_world() {
 }
 
 #[test]
-fn one_flipped_bit_in_a_signature_makes_the_run_fail() {
-    let options = Options { actions: 10, fault: Some(Fault::FlipSignatureBit), ..Options::default() };
-    for seed in 1..=3 {
-        let failure = run(seed, options).expect_err("a damaged op must not spread");
-        assert!(failure.what.contains("do not agree"), "{failure}");
+fn every_checker_notices_the_bug_that_it_is_there_for() {
+    for bug in Bug::ALL {
+        for seed in 1..=3 {
+            let options = Options {
+                nodes: 4,
+                actions: 20,
+                troubles: Troubles::none().with(Trouble::Hostility),
+                bug: Some(bug),
+                ..Options::default()
+            };
+            let failure = run(seed, options).err().unwrap_or_else(|| panic!("{bug:?} went unnoticed, seed {seed}"));
+            assert!(failure.what.contains(bug.noticed_as()), "{bug:?}: {failure}");
+        }
     }
+}
+
+#[test]
+fn a_failing_run_shrinks() {
+    let options = Options { bug: Some(Bug::DroppedOp), ..Options::default() };
+    let mut tried = 0;
+    let (small, failure) = shrink(3, options, &mut |_, _| tried += 1).expect("it fails");
+    assert!(failure.what.contains("which was accepted"), "{failure}");
+    assert!(small.actions <= 10 && small.nodes == 3 && small.troubles == Troubles::none(), "{small:?} after {tried}");
+    assert!(replay_command(3, &small).starts_with("townmesh-sim --seed 3 --nodes 3 --actions "));
+    assert!(shrink(3, Options { bug: None, actions: 5, ..options }, &mut |_, _| ()).is_none());
 }

@@ -12,6 +12,7 @@ use crate::input::AskId;
 use crate::records::space::SpaceRecord;
 use crate::sync::{Ends, RemoteTip};
 use identity::{CharterChain, Event, SpaceKey};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use types::{EventId, KeyId, PeerId, PubKey, SpaceId, UnixMs, Writer};
 
@@ -75,6 +76,17 @@ impl Space {
             pull: None,
             exchange_at: crate::sync::first_exchange(now),
             confirm_at: None,
+        }
+    }
+
+    /// What is told of the charter: its newest version, or a hash over several concurrent ones. A peer that lacks one
+    /// of them would not notice by the id of another that it holds.
+    pub(crate) fn charter_stamp(&self) -> EventId {
+        match self.charter.heads().as_slice() {
+            [only] => *only,
+            several => {
+                EventId(several.iter().fold(Sha256::new(), |hash, id| hash.chain_update(id.0)).finalize().into())
+            }
         }
     }
 

@@ -35,7 +35,7 @@ impl Engine {
         Ok(Some(wire::Heads {
             h: space.h.clone(),
             tips: heads::wire_tips(&space.ends),
-            charter: space.charter.head().0.to_vec(),
+            charter: space.charter_stamp().0.to_vec(),
             digest: totals.digest.to_vec(),
             state_digest: totals.state_digest.to_vec(),
         }))
@@ -180,7 +180,8 @@ impl Engine {
         }
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
         space.peer_heads.insert(peer, tips);
-        let unknown = EventId::from_slice(&told.charter).is_ok_and(|id| !space.charter.knows(&id));
+        let another = |id: EventId| !space.charter.knows(&id) && id != space.charter_stamp();
+        let unknown = EventId::from_slice(&told.charter).is_ok_and(another);
         if unknown {
             let h = space.h.clone();
             let request = wire::Request { body: Some(wire::request::Body::Charter(wire::CharterQuery { h })) };
@@ -288,7 +289,8 @@ impl Engine {
                     pull.gaps.insert(writer);
                 }
                 Taken::Rejected(_) if space.refused.len() < limits::TIPS_MAX => {
-                    space.refused.extend(identity::Event::parse(event).map(|e| e.id()));
+                    // Only a verified event speaks for its id: a damaged copy must not keep the op itself out.
+                    space.refused.extend(identity::Event::verify(event).map(|e| e.id()));
                 }
                 _ => {}
             }

@@ -9,6 +9,9 @@ use proto::limits;
 use serde_json::json;
 use types::{Dot, EventId, SpaceId, Table, ViewError, Writer};
 
+/// So long, in milliseconds, nothing is asked of a writer of whom an op waits for the clock.
+const BLOCKED_MS_MAX: u64 = 60_000;
+
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -148,8 +151,10 @@ impl Engine {
         let key = waiting::key(&space_id, &id);
         let until_ms = op.hlc.ms().0.saturating_sub(types::MAX_AHEAD_MS);
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
-        let until = space.blocked.entry(op.writer).or_insert(until_ms);
-        *until = (*until).min(until_ms);
+        // Not longer than this at once: its writer may have told others of other ops, which stand on their own.
+        let blocked_ms = until_ms.min(cx.now.plus_ms(BLOCKED_MS_MAX).0);
+        let until = space.blocked.entry(op.writer).or_insert(blocked_ms);
+        *until = (*until).min(blocked_ms);
         if space.waiting < limits::WAITING_MAX && !cx.txn.any(Table::Waiting, &key)? {
             space.waiting += 1;
             cx.txn.put_record(Table::Waiting, key, &waiting::WaitingRecord { until_ms, event: bytes.to_vec() });
