@@ -40,8 +40,15 @@ fn bd(node: &Node, args: &[&str]) -> Result<String> {
 /// into it by command, so each database has its own (docs/interop.md).
 fn all(node: &Node) -> Result<BTreeMap<String, Value>> {
     let mut all = compare::by_id(&bd(node, &["export", "--all"])?)?;
-    for bead in all.values_mut().filter_map(Value::as_object_mut) {
+    let twins: Vec<String> = all.keys().filter_map(|id| Some(id.split_once('~')?.0.to_owned())).collect();
+    for (id, bead) in &mut all {
+        let Some(bead) = bead.as_object_mut() else { continue };
         bead.remove("updated_at");
+        if twins.contains(id) {
+            // Given twice: bd never changes who made an issue and when, so each database has its own there.
+            bead.remove("created_at");
+            bead.remove("created_by");
+        }
     }
     Ok(all)
 }
