@@ -42,7 +42,7 @@ fn every_checker_notices_the_bug_that_it_is_there_for() {
     for bug in Bug::ALL {
         for seed in 1..=3 {
             let options = Options {
-                nodes: 4,
+                nodes: 6,
                 actions: 20,
                 troubles: Troubles::none().with(Trouble::Hostility),
                 bug: Some(bug),

@@ -56,7 +56,7 @@ impl Play {
     }
 
     /// What it had said is kept is there.
-    fn came_back(&mut self, at: usize) -> Result<(), String> {
+    pub(super) fn came_back(&mut self, at: usize) -> Result<(), String> {
         let backed_up = self.joined.contains(&at) && self.world.running(at);
         if !backed_up {
             return Ok(());

@@ -2,7 +2,6 @@
 
 use super::{Play, here};
 use crate::disk::records;
-use crate::node::CrashPoint;
 use engine::{BeadChange, Command};
 use serde_json::Value;
 use types::{Put, Table};
@@ -71,8 +70,9 @@ impl Play {
                 self.wait(1_000)?;
                 self.world.nodes[1].disk.lies = true;
                 self.add(1)?;
-                self.world.nodes[1].crash = Some(CrashPoint::BetweenSyncAndSend);
-                self.crash(1)
+                self.world.power_cut(1, 300);
+                self.wait(600)?;
+                self.came_back(1)
             }
             Some(Bug::CutOffIgnored) => {
                 for _ in 0..100 {
