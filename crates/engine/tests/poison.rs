@@ -40,7 +40,8 @@ impl World {
         let now = UnixMs(world.rig.now);
         let (issued, expires) = (now.secs(), now.plus_ms(600_000).secs());
         let card = HostCard::issue(&world.member, "second", &[], issued, expires, None, [3; 32]).to_json();
-        world.asked(wire::request::Body::Hello(wire::Hello { version: 1, card, ..Default::default() }));
+        let capabilities = proto::names::CAPABILITIES.iter().map(|name| (*name).to_owned()).collect();
+        world.asked(wire::request::Body::Hello(wire::Hello { version: 1, card, capabilities, ..Default::default() }));
         world
     }
 

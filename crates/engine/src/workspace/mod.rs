@@ -105,9 +105,10 @@ impl Workspace {
         self.young.iter().map(|(line_id, at)| (line_id.clone(), at.0)).collect()
     }
 
-    /// Whether a line was written so shortly ago that whoever writes another one may never have seen it.
+    /// Whether a line was written so shortly ago that whoever writes another one may never have seen it. Whoever
+    /// changes a database sees it as it is.
     pub(crate) fn is_young(&self, line_id: &str, now: UnixMs) -> bool {
-        self.young.get(line_id).is_some_and(|at| now.since_ms(*at) < YOUNG_MS)
+        self.kind == WorkspaceKind::File && self.young.get(line_id).is_some_and(|at| now.since_ms(*at) < YOUNG_MS)
     }
 }
 
