@@ -92,13 +92,7 @@ impl BeadState {
     /// The beads under this id, the one of the earliest birth first.
     pub fn shown(&self) -> Vec<Shown> {
         let groups = self.groups();
-        let alone = groups.len() == 1;
-        let mut out: Vec<Shown> = Vec::with_capacity(groups.len());
-        for (i, group) in groups.iter().enumerate() {
-            let shown_id = if i == 0 { self.id.clone() } else { view_id(&self.id, i, &groups) };
-            out.push(self.show(shown_id, group, alone));
-        }
-        out
+        (0..groups.len()).map(|at| self.show(&groups, at)).collect()
     }
 
     fn groups(&self) -> Vec<Group> {
@@ -112,85 +106,81 @@ impl BeadState {
         group(&self.births(), &infos, &self.relations())
     }
 
-    fn show(&self, shown_id: BeadId, group: &Group, alone: bool) -> Shown {
-        let mine: BTreeSet<Birth> = group.births.iter().copied().collect();
-        let birth = group.births.first().copied().unwrap_or(Birth([0; 8]));
-        let mut units = BTreeMap::new();
-        let mut conflicts = Vec::new();
-        let mut deletes: Vec<&Live> = Vec::new();
-        let mut substance: BTreeSet<Dot> = BTreeSet::new();
+    /// The live writes of one bead among those under this id.
+    fn lives_of(&self, groups: &[Group], at: usize) -> Lives<'_> {
+        let births: BTreeSet<Birth> = groups.get(at).into_iter().flat_map(|g| &g.births).copied().collect();
+        let alone = groups.len() == 1;
+        let mut out = Lives { births, units: Vec::new(), deletes: Vec::new(), substance: Vec::new() };
         for (unit, lives) in &self.live {
-            let lives: Vec<&Live> = lives.iter().filter(|l| alone || mine.contains(&l.birth)).collect();
+            let lives: Vec<&Live> = lives.iter().filter(|l| alone || out.births.contains(&l.birth)).collect();
             if lives.is_empty() || matches!(unit, Unit::Relation(_)) {
                 continue;
             }
             if *unit == Unit::Delete {
-                deletes.clone_from(&lives);
+                out.deletes.clone_from(&lives);
             }
             if !unit.is_companion() {
-                substance.extend(lives.iter().map(|l| l.dot));
+                out.substance.extend(lives.iter().map(|l| l.dot));
             }
-            let values = resolve(unit, &lives);
+            out.units.push((unit, lives));
+        }
+        out
+    }
+
+    fn show(&self, groups: &[Group], at: usize) -> Shown {
+        let shown_id = view_id(&self.id, at, groups);
+        let births = groups.get(at).map(|g| g.births.clone()).unwrap_or_default();
+        let birth = births.first().copied().unwrap_or(Birth([0; 8]));
+        let mine = self.lives_of(groups, at);
+        let mut units = BTreeMap::new();
+        let mut conflicts = Vec::new();
+        for (unit, lives) in &mine.units {
+            let values = resolve(unit, lives);
             conflicts.extend(conflict(unit, birth, &values));
             if let Some(first) = values.into_iter().next() {
-                units.insert(unit.clone(), shown_unit(first, &lives));
+                units.insert((*unit).clone(), shown_unit(first, lives));
             }
         }
-        let hidden = hide(birth, &deletes, &substance, &mut conflicts);
+        let hidden = mine.hidden();
+        if !hidden {
+            conflicts.extend(deletes_in_vain(birth, &mine.deletes));
+        }
         for ((a, b), lives) in self.relation_lives() {
-            if mine.contains(&a) {
+            if mine.births.contains(&a) {
                 let unit = Unit::Relation(b);
                 conflicts.extend(conflict(&unit, a, &resolve(&unit, &lives)));
             }
         }
         let present = units.iter().filter_map(|(unit, shown)| Some((unit, shown.value.as_ref()?)));
         let bead = Bead::from_units(shown_id.clone(), present);
-        Shown { id: self.id.clone(), shown_id, birth, births: group.births.clone(), hidden, bead, units, conflicts }
+        Shown { id: self.id.clone(), shown_id, birth, births, hidden, bead, units, conflicts }
     }
 
     /// What this id adds to the totals of its space.
     pub fn contribution(&self) -> Contribution {
         let mut out = Contribution { state_digest: self.state_digest(), ..Contribution::default() };
         let groups = self.groups();
-        for (i, group) in groups.iter().enumerate() {
-            let shown_id = if i == 0 { self.id.clone() } else { view_id(&self.id, i, &groups) };
-            self.add_share(&shown_id, group, groups.len() == 1, &mut out);
-        }
+        (0..groups.len()).for_each(|at| self.add_share(&groups, at, &mut out));
         out
     }
 
     /// Adds one bead's share as [`BeadState::show`] would have it, without making what only people look at: this runs
     /// for every change of every bead.
-    fn add_share(&self, shown_id: &BeadId, group: &Group, alone: bool, out: &mut Contribution) {
-        let mine: BTreeSet<Birth> = group.births.iter().copied().collect();
-        let (mut conflicts, mut baseline_conflicts) = (0, 0);
-        let mut count = |values: &[register::Group]| match values {
-            [] | [_] => {}
-            many if many.iter().all(|g| g.baseline) => baseline_conflicts += 1,
-            _ => conflicts += 1,
-        };
+    fn add_share(&self, groups: &[Group], at: usize, out: &mut Contribution) {
+        let mine = self.lives_of(groups, at);
+        if mine.hidden() {
+            return;
+        }
         let mut line = Vec::new();
-        push_part(&mut line, shown_id.as_str().as_bytes());
-        let mut deletes: Vec<&Live> = Vec::new();
-        let mut substance: Vec<Dot> = Vec::new();
-        for (unit, lives) in &self.live {
-            let lives: Vec<&Live> = lives.iter().filter(|l| alone || mine.contains(&l.birth)).collect();
-            if lives.is_empty() || matches!(unit, Unit::Relation(_)) {
-                continue;
-            }
-            if *unit == Unit::Delete {
-                deletes.clone_from(&lives);
-            }
-            if !unit.is_companion() {
-                substance.extend(lives.iter().map(|l| l.dot));
-            }
+        push_part(&mut line, view_id(&self.id, at, groups).as_str().as_bytes());
+        for (unit, lives) in &mine.units {
             let shown = match lives.as_slice() {
                 // A lone write is shown, whatever it is.
                 [one] if unit.in_line() => canonical(unit, one.value.as_ref()),
                 [_] => None,
                 many => {
                     let values = resolve(unit, many);
-                    count(&values);
+                    out.count(&values);
                     values.into_iter().next().filter(|_| unit.in_line()).and_then(|g| g.canonical)
                 }
             };
@@ -199,18 +189,13 @@ impl BeadState {
                 push_part(&mut line, &value);
             }
         }
-        let covering = |delete: &&Live| substance.iter().all(|dot| delete.covers.binary_search(dot).is_ok());
-        if deletes.iter().any(covering) {
-            return;
-        }
         for ((a, b), lives) in self.relation_lives() {
-            if mine.contains(&a) {
-                count(&resolve(&Unit::Relation(b), &lives));
+            if mine.births.contains(&a) {
+                out.count(&resolve(&Unit::Relation(b), &lives));
             }
         }
         out.beads += 1;
-        out.conflicts += conflicts + u64::from(!deletes.is_empty());
-        out.baseline_conflicts += baseline_conflicts;
+        out.conflicts += u64::from(!mine.deletes.is_empty());
         out.digest.add(Digest::of(&line));
     }
 
@@ -230,19 +215,32 @@ impl BeadState {
     }
 }
 
-#[cfg(test)]
-impl Shown {
-    /// The digest of what is shown: id and the canonical value of every unit.
-    fn digest(&self) -> Digest {
-        let mut line = Vec::new();
-        push_part(&mut line, self.shown_id.as_str().as_bytes());
-        for (unit, shown) in self.units.iter().filter(|(unit, _)| unit.in_line()) {
-            if let Some(value) = canonical(unit, shown.value.as_ref()) {
-                push_part(&mut line, unit.to_string().as_bytes());
-                push_part(&mut line, &value);
-            }
+impl Contribution {
+    /// Counts what stands beside each other as a conflict.
+    fn count(&mut self, values: &[register::Group]) {
+        match values {
+            [] | [_] => {}
+            many if many.iter().all(|g| g.baseline) => self.baseline_conflicts += 1,
+            _ => self.conflicts += 1,
         }
-        Digest::of(&line)
+    }
+}
+
+/// The live writes under the births of one bead.
+struct Lives<'a> {
+    births: BTreeSet<Birth>,
+    /// Per unit; a relation between births is not among them.
+    units: Vec<(&'a Unit, Vec<&'a Live>)>,
+    deletes: Vec<&'a Live>,
+    /// The dots that a delete has to have seen.
+    substance: Vec<Dot>,
+}
+
+impl Lives<'_> {
+    /// Whether somebody who had seen everything that is written in the bead deleted it.
+    fn hidden(&self) -> bool {
+        let effective = |delete: &&Live| self.substance.iter().all(|dot| delete.covers.binary_search(dot).is_ok());
+        self.deletes.iter().any(effective)
     }
 }
 
@@ -251,8 +249,12 @@ fn push_part(out: &mut Vec<u8>, part: &[u8]) {
     out.extend_from_slice(part);
 }
 
-/// `id~` and four hexadecimal characters of the birth; all sixteen when another bead here begins alike.
+/// The id under which a bead is shown: its own for the first one, else `id~` and four hexadecimal characters of the birth;
+/// all sixteen when another bead here begins alike.
 fn view_id(id: &BeadId, at: usize, groups: &[Group]) -> BeadId {
+    if at == 0 {
+        return id.clone();
+    }
     let text = |i: usize| groups.get(i).and_then(|g| g.births.first()).map(Birth::to_string).unwrap_or_default();
     let own = text(at);
     let short = own.get(..4).unwrap_or_default();
@@ -288,12 +290,8 @@ fn conflict(unit: &Unit, birth: Birth, values: &[register::Group]) -> Option<Con
     })
 }
 
-/// Whether a delete that saw everything hides the bead; if none does, those that there are stand as a conflict.
-fn hide(birth: Birth, deletes: &[&Live], substance: &BTreeSet<Dot>, conflicts: &mut Vec<Conflict>) -> bool {
-    let effective = |delete: &&Live| substance.iter().all(|dot| delete.covers.binary_search(dot).is_ok());
-    if deletes.is_empty() || deletes.iter().any(effective) {
-        return !deletes.is_empty();
-    }
+/// Deletes that did not see everything stand as a conflict.
+fn deletes_in_vain(birth: Birth, deletes: &[&Live]) -> Option<Conflict> {
     let value = |live: &&Live| ConflictValue {
         value: live.value.clone(),
         dots: vec![live.dot],
@@ -301,9 +299,8 @@ fn hide(birth: Birth, deletes: &[&Live], substance: &BTreeSet<Dot>, conflicts: &
         baseline: live.baseline.is_some(),
         shown: false,
     };
-    let values = deletes.iter().map(value).collect();
-    conflicts.push(Conflict { unit: Unit::Delete, birth, baseline: false, values });
-    false
+    let values: Vec<ConflictValue> = deletes.iter().map(value).collect();
+    (!values.is_empty()).then_some(Conflict { unit: Unit::Delete, birth, baseline: false, values })
 }
 
 #[cfg(test)]
@@ -324,6 +321,19 @@ mod tests {
             Ok(Parsed::Issue(bead)) => bead,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The digest of what is shown: id and the canonical value of every unit.
+    fn digest(shown: &Shown) -> Digest {
+        let mut line = Vec::new();
+        push_part(&mut line, shown.shown_id.as_str().as_bytes());
+        for (unit, one) in shown.units.iter().filter(|(unit, _)| unit.in_line()) {
+            if let Some(value) = canonical(unit, one.value.as_ref()) {
+                push_part(&mut line, unit.to_string().as_bytes());
+                push_part(&mut line, &value);
+            }
+        }
+        Digest::of(&line)
     }
 
     proptest! {
@@ -350,7 +360,7 @@ mod tests {
                 let mut want = Contribution { state_digest: state.state_digest(), ..Contribution::default() };
                 for shown in state.shown().iter().filter(|s| !s.hidden) {
                     want.beads += 1;
-                    want.digest.add(shown.digest());
+                    want.digest.add(digest(shown));
                     for conflict in &shown.conflicts {
                         *(if conflict.baseline { &mut want.baseline_conflicts } else { &mut want.conflicts }) += 1;
                     }
