@@ -116,18 +116,8 @@ impl<'a> Txn<'a> {
     /// A bead that is likely to be changed next: kept decoded.
     pub(crate) fn bead_to_change(&mut self, space: &SpaceId, id: &BeadId) -> Result<&BeadState, ViewError> {
         let at = (*space, id.clone());
-        if !self.beads.contains_key(&at) {
-            let state = self.load(space, id)?;
-            if self.beads.len() >= CACHED_BEADS_MAX {
-                self.write_back()?;
-            }
-            self.beads.insert(at.clone(), Cached { state, before: None });
-        }
-        // It was put there just now, or was there before.
-        self.beads
-            .get(&at)
-            .map(|cached| &cached.state)
-            .ok_or_else(|| ViewError { table: Table::Beads, reason: format!("bead {id} is not held") })
+        let cached = self.take_bead(&at)?;
+        self.keep_bead(at, cached)
     }
 
     /// Changes a bead's state.
@@ -138,18 +128,26 @@ impl<'a> Txn<'a> {
         change: impl FnOnce(&mut BeadState, &Txn<'a>) -> R,
     ) -> Result<R, ViewError> {
         let at = (*space, id.clone());
-        let mut cached = match self.beads.remove(&at) {
-            Some(cached) => cached,
-            None => Cached { state: self.load(space, id)?, before: None },
-        };
+        let mut cached = self.take_bead(&at)?;
         cached.before.get_or_insert_with(|| cached.state.contribution());
         let result = change(&mut cached.state, self);
+        self.keep_bead(at, cached)?;
+        self.touched.insert((*space, id.to_string()));
+        Ok(result)
+    }
+
+    fn take_bead(&mut self, at: &(SpaceId, BeadId)) -> Result<Cached, ViewError> {
+        match self.beads.remove(at) {
+            Some(cached) => Ok(cached),
+            None => Ok(Cached { state: self.load(&at.0, &at.1)?, before: None }),
+        }
+    }
+
+    fn keep_bead(&mut self, at: (SpaceId, BeadId), cached: Cached) -> Result<&BeadState, ViewError> {
         if self.beads.len() >= CACHED_BEADS_MAX {
             self.write_back()?;
         }
-        self.beads.insert(at, cached);
-        self.touched.insert((*space, id.to_string()));
-        Ok(result)
+        Ok(&self.beads.entry(at).insert_entry(cached).into_mut().state)
     }
 
     /// Forgets a bead's folded state, so that it can be folded again from other ops.
