@@ -1,15 +1,13 @@
 //! `townmesh beads batch`.
 
-use super::import::read_line;
+use super::import::{read_line, reader};
 use crate::cli::connect::Cx;
 use crate::cli::output::number;
 use crate::{CliError, Exit};
 use engine::{BeadEdit, Command};
-use proto::limits::FILE_BYTES_MAX;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Changes per call: one signature and one sync for all of them.
 const CHUNK: usize = 64;
@@ -26,12 +24,7 @@ pub struct Args {
 }
 
 pub(super) fn run(cx: &Cx<'_>, args: &Args) -> Result<Exit, CliError> {
-    let mut reader: Box<dyn BufRead> = if args.file == Path::new("-") {
-        Box::new(BufReader::new(std::io::stdin().lock().take(FILE_BYTES_MAX as u64 + 1)))
-    } else {
-        let bad = |err| CliError::new("bad_input", format!("{}: {err}", args.file.display()));
-        Box::new(BufReader::new(std::fs::File::open(&args.file).map_err(bad)?.take(FILE_BYTES_MAX as u64 + 1)))
-    };
+    let mut reader = reader(&args.file)?;
     let mut node = cx.connect()?;
     let mut progress = cx.output.progress();
     let (mut line_no, mut bytes, mut beads, mut writes) = (0u64, 0usize, 0u64, 0u64);

@@ -45,17 +45,11 @@ const COUNTS: [&str; 6] = ["read", "created", "updated", "unchanged", "conflicts
 pub(super) fn run(cx: &Cx<'_>, args: &Args) -> Result<Exit, CliError> {
     let mut progress = cx.output.progress();
     let mut past = BTreeMap::new();
-    let stdin = args.file == Path::new("-");
-    let reader: Box<dyn BufRead> = if stdin {
-        Box::new(BufReader::new(std::io::stdin().lock().take(FILE_BYTES_MAX as u64 + 1)))
-    } else {
-        let file = open(&args.file)?;
-        if !args.no_history {
-            past = history::of_file(&args.file, &mut |commits| progress.show(&format!("history: {commits} commits")))?
-                .ancestors;
-        }
-        Box::new(BufReader::new(file.take(FILE_BYTES_MAX as u64 + 1)))
-    };
+    let reader = reader(&args.file)?;
+    if !args.no_history && args.file != Path::new("-") {
+        past = history::of_file(&args.file, &mut |commits| progress.show(&format!("history: {commits} commits")))?
+            .ancestors;
+    }
     let mut node = cx.connect()?;
     let mut import = Import { node: &mut node, at: cx.at(), past, totals: Totals::default(), first_of: HashMap::new() };
     import.all(reader, &mut |lines| progress.show(&format!("{lines} lines")))?;
@@ -67,6 +61,15 @@ pub(super) fn run(cx: &Cx<'_>, args: &Args) -> Result<Exit, CliError> {
     result.insert("repeated".to_owned(), totals.repeated.into());
     let result = Value::Object(result);
     cx.output.data(&result, |out| human(&result, out))
+}
+
+/// A file of lines, or stdin for `-`; no more is read than a file may have.
+pub(super) fn reader(path: &Path) -> Result<Box<dyn BufRead>, CliError> {
+    let most = FILE_BYTES_MAX as u64 + 1;
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::new(std::io::stdin().lock().take(most))));
+    }
+    Ok(Box::new(BufReader::new(open(path)?.take(most))))
 }
 
 fn open(path: &Path) -> Result<std::fs::File, CliError> {
