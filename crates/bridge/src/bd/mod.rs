@@ -16,6 +16,7 @@ mod worker;
 mod write;
 
 pub use held::Held;
+pub use probe::has_database;
 pub use tool::{BdError, Limits, VERSION_MIN, Version, detect, program};
 pub use worker::Prepared;
 
@@ -57,11 +58,6 @@ impl Default for Options {
             events_max: 16,
         }
     }
-}
-
-/// Whether a directory has a database of bd, as far as can be told without asking bd.
-pub fn has_database(dir: &Path) -> bool {
-    probe::has_database(dir)
 }
 
 /// Begins to watch a directory's beads database; has to be called inside a tokio runtime. Ends when all handles or the

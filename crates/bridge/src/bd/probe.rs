@@ -42,8 +42,8 @@ pub(crate) fn stamp(dir: &Path) -> Option<Stamp> {
 /// What bd writes beside every database, wherever the server is.
 const METADATA: &str = "metadata.json";
 
-/// Whether there is a database, here or with a server.
-pub(crate) fn has_database(dir: &Path) -> bool {
+/// Whether a directory has a database of bd, here or with a server, as far as can be told without asking bd.
+pub fn has_database(dir: &Path) -> bool {
     let beads = dir.join(".beads");
     beads.join(METADATA).is_file() || ROOTS.iter().any(|root| beads.join(root).is_dir())
 }
