@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Time between two edits.
-const PACE: Duration = Duration::from_millis(250);
+/// Time between two edits that go into a file: a node takes a rest after it has written a large one, and one edit now and
+/// then is what is measured. It makes the load; nothing is waited for.
+pub(crate) const PACE: Duration = Duration::from_millis(250);
 
 /// Sorted times of many edits.
 #[derive(Debug, Clone)]
@@ -45,7 +46,6 @@ impl Times {
 pub fn over_mesh(from: &Node, to: &Node, ids: &[String], edits: usize) -> Result<Times> {
     let mut times = Vec::with_capacity(edits);
     for (at, id) in ids.iter().cycle().take(edits).enumerate() {
-        // A node takes a rest after it has written a large file; one edit now and then is what is measured.
         std::thread::sleep(PACE);
         times.push(edit_until_seen(from, to, id, &format!("latency mark {at} of {}", from.name))?);
     }

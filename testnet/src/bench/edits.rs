@@ -1,15 +1,12 @@
 //! One edit at a time, and as many as go.
 
 use crate::control::Control;
-use crate::latency::{Times, until_contains};
+use crate::latency::{PACE, Times, until_contains};
 use crate::node::{Node, PATIENCE};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Time between two edits that go into a file.
-const PACE: Duration = Duration::from_millis(250);
 
 /// The parameters of an edit of one bead.
 fn set(id: &str, notes: &str) -> Value {
@@ -43,7 +40,6 @@ pub fn in_file(from: &Node, to: &Node, ids: &[String], edits: usize) -> Result<T
     let mut control = Control::connect(&from.home)?;
     let mut times = Vec::with_capacity(edits);
     for (at, id) in ids.iter().cycle().take(edits).enumerate() {
-        // An edit now and then is what is measured: a node that writes a large file takes a rest as long as that took.
         std::thread::sleep(PACE);
         let marker = format!("in file {at} of {}", from.name);
         let started = Instant::now();

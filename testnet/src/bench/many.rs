@@ -55,10 +55,8 @@ pub fn fan_out(net: &Net, ids: &[String], edits: usize, per_s: u32) -> Result<Fa
             made.extend(maker.join().map_err(|_| anyhow::anyhow!("a caller panicked"))??);
         }
         let took = begun.elapsed();
-        let until = Instant::now() + GRACE.min(took.max(Duration::from_secs(2)));
-        while Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        // As long as arrivals count.
+        std::thread::sleep(GRACE.min(took.max(Duration::from_secs(2))));
         over.store(true, Ordering::Relaxed);
         let mut times = Vec::new();
         for (at, listener) in heard.into_iter().enumerate() {

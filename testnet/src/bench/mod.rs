@@ -10,7 +10,7 @@ pub use edits::{in_file, rates, visible};
 pub use joining::{catch_up, cold_start};
 pub use machine::{fsync_us, loopback_us, verify_us};
 pub use many::{Fan, fan_out};
-pub use process::{cpu_time, disk_mib, rss_mib};
+pub use process::{cpu_time, disk_mib, rss_bytes, rss_mib, total};
 
 use crate::latency::Times;
 use serde_json::{Value, json};

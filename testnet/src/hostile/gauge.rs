@@ -1,12 +1,10 @@
 //! What a node costs: memory, descriptors, disk, log, processor time.
 
+use crate::bench::{cpu_time, rss_bytes, total};
 use crate::node::Node;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::path::Path;
-
-/// Clock ticks a second in `/proc`, on every Linux that is in use.
-const TICKS: f64 = 100.0;
 
 /// One look at a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -38,19 +36,12 @@ impl Cost {
     /// # Errors
     /// When there is no such process.
     pub fn at(pid: u32, home: &Path, log: &Path) -> Result<Cost> {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the node has ended")?;
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let rss: u64 = rss.and_then(|text| text.split_whitespace().next()).context("VmRSS")?.parse()?;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The command's name may hold anything; behind it the fields are numbers, user and system time the 12th and 13th.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
         Ok(Cost {
-            rss: rss * 1024,
+            rss: rss_bytes(pid)?,
             descriptors: std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64,
-            disk: size(home),
+            disk: total(home, &|meta| meta.len()),
             log: std::fs::metadata(log).map(|meta| meta.len()).unwrap_or_default(),
-            cpu_s: (ticks(11) + ticks(12)) / TICKS,
+            cpu_s: cpu_time(pid)?.as_secs_f64(),
         })
     }
 
@@ -70,19 +61,6 @@ impl Cost {
     pub fn json(self) -> Value {
         json!({"rss": self.rss, "descriptors": self.descriptors, "disk": self.disk, "log": self.log, "cpu_s": self.cpu_s})
     }
-}
-
-/// Bytes of all files below a directory; files that vanish meanwhile do not count.
-fn size(dir: &Path) -> u64 {
-    let mut sum = 0;
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        match entry.metadata() {
-            Ok(meta) if meta.is_dir() => sum += size(&entry.path()),
-            Ok(meta) => sum += meta.len(),
-            Err(_) => {}
-        }
-    }
-    sum
 }
 
 #[cfg(test)]
