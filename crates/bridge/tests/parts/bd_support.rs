@@ -1,5 +1,6 @@
 //! The real bd in directories of its own, and executables that stand in for a bd at fault.
 
+use crate::support::{as_snapshot, next};
 use bridge::bd::{Limits, Options, Prepared, open};
 use bridge::{Event, Handle, Snapshot};
 use serde_json::{Map, Value};
@@ -99,14 +100,11 @@ impl Desk {
     }
 
     pub async fn event(&mut self) -> Event {
-        tokio::time::timeout(DEADLINE, self.events.recv()).await.expect("an event in time").expect("a living task")
+        next(&mut self.events, DEADLINE).await
     }
 
     pub async fn snapshot(&mut self) -> Snapshot {
-        match self.event().await {
-            Event::Snapshot(snapshot) => *snapshot,
-            other => panic!("not a snapshot: {other:?}"),
-        }
+        as_snapshot(self.event().await)
     }
 
     /// The line that bd's issue reads as now.

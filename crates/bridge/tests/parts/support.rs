@@ -57,19 +57,27 @@ impl Desk {
     }
 
     pub async fn event(&mut self) -> Event {
-        tokio::time::timeout(DEADLINE, self.events.recv()).await.expect("an event in time").expect("a living task")
+        next(&mut self.events, DEADLINE).await
     }
 
     pub async fn snapshot(&mut self) -> Snapshot {
-        match self.event().await {
-            Event::Snapshot(snapshot) => *snapshot,
-            other => panic!("not a snapshot: {other:?}"),
-        }
+        as_snapshot(self.event().await)
     }
 
     /// Names beside the file that are not the file.
     pub fn litter(&self) -> Vec<String> {
         names(&self.dir.path().join(".beads")).into_iter().filter(|name| name != "issues.jsonl").collect()
+    }
+}
+
+pub async fn next(events: &mut Receiver<Event>, deadline: Duration) -> Event {
+    tokio::time::timeout(deadline, events.recv()).await.expect("an event in time").expect("a living task")
+}
+
+pub fn as_snapshot(event: Event) -> Snapshot {
+    match event {
+        Event::Snapshot(snapshot) => *snapshot,
+        other => panic!("not a snapshot: {other:?}"),
     }
 }
 
