@@ -18,6 +18,6 @@ mod wait;
 
 pub use binary::{binary, workspace};
 pub use net::Net;
-pub use node::{Node, Output, PATIENCE};
+pub use node::{Node, Output, PATIENCE, kill_now};
 pub use random::Random;
 pub use wait::wait_until;

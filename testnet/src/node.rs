@@ -279,14 +279,21 @@ impl Node {
         Ok(())
     }
 
+    /// The daemon's process, for killing it while others use the node ([`kill_now`]).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pid(&self) -> Result<rustix::process::Pid> {
+        let child = self.child.as_ref().with_context(|| format!("{} does not run", self.name))?;
+        i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).context("process id")
+    }
+
     /// Asks the daemon to end (SIGTERM) and waits for it.
     ///
     /// # Errors
     /// When it does not run or does not end in time.
     pub fn term(&mut self) -> Result<ExitStatus> {
-        let child = self.child.as_ref().with_context(|| format!("{} does not run", self.name))?;
-        let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).context("process id")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        rustix::process::kill_process(self.pid()?, rustix::process::Signal::TERM)?;
         wait_until(&format!("{} ends", self.name), PATIENCE, || {
             Ok(self.ended()?.ok_or_else(|| "still running".to_owned()))
         })
@@ -335,4 +342,12 @@ impl Drop for Node {
             eprintln!("{}: cannot be killed: {err:#}", self.name);
         }
     }
+}
+
+/// Ends a process at once (SIGKILL), whoever its parent is.
+///
+/// # Errors
+/// When it is not there.
+pub fn kill_now(pid: rustix::process::Pid) -> Result<()> {
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).context("kill")
 }

@@ -11,7 +11,7 @@ mod report;
 
 pub use report::{Report, Row};
 
-use crate::node::PATIENCE;
+use crate::node::{PATIENCE, kill_now};
 use crate::{Net, Random, fixture};
 use anyhow::{Context as _, Result, bail, ensure};
 use ledger::Ledger;
@@ -153,20 +153,19 @@ impl Story {
             self.edit_somewhere()?;
         }
         let victim = self.random.below(NODES);
-        let pid = self.net[victim].child.as_ref().context("it runs")?.id().to_string();
+        let pid = self.net[victim].pid()?;
         self.mortal = Some(victim);
         let delay = Duration::from_micros(self.random.next() % 120_000);
         let killer = std::thread::spawn(move || {
             // A moment that nothing decides: this is no waiting for anything.
             std::thread::sleep(delay);
-            std::process::Command::new("kill").args(["-KILL", &pid]).status()
+            kill_now(pid)
         });
         let mut result = Ok(());
         while result.is_ok() && !killer.is_finished() {
             result = self.edit_somewhere();
         }
-        let killed = killer.join().ok().context("the killer's thread")??;
-        ensure!(killed.success(), "kill failed");
+        killer.join().ok().context("the killer's thread")??;
         result?;
         self.buried(victim, PATIENCE)?.context("it was killed and runs")?;
         Ok(victim)

@@ -3,7 +3,7 @@
 use super::{accepted, assert_everything, lacks};
 use crate::mesh::started;
 use std::time::{Duration, Instant};
-use testnet::fixture;
+use testnet::{fixture, kill_now};
 
 const DELAY: Duration = Duration::from_millis(400);
 
@@ -29,8 +29,7 @@ fn nothing_is_accepted_before_a_slow_disk_has_it() {
             };
             let running: Vec<_> = (0..6).map(add).collect();
             ids.push(accepted(node, &format!("slow-{round}-first")).unwrap());
-            let pid = node.child.as_ref().unwrap().id().to_string();
-            assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+            kill_now(node.pid().unwrap()).unwrap();
             running.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         ids.extend(answers.into_iter().flatten());
