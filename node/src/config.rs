@@ -20,8 +20,16 @@ pub struct Config {
     pub listen: Vec<String>,
     /// Announce and find nodes on the local network.
     pub mdns: bool,
+    /// After so many ops a space's coordinator makes a checkpoint; a newcomer begins with one that has at least half
+    /// as many folded in.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub checkpoint_ops: u64,
     /// The fast path; catching up works without it.
     pub gossip: Gossip,
+}
+
+fn is_usual(ops: &u64) -> bool {
+    *ops == engine::CheckpointRule::default().every_ops
 }
 
 /// Settings of the fast path.
@@ -48,7 +56,9 @@ impl Default for Gossip {
 impl Default for Config {
     fn default() -> Config {
         let listen = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
-        Config { name: hostname(), listen: listen.map(str::to_owned).to_vec(), mdns: true, gossip: Gossip::default() }
+        let checkpoint_ops = engine::CheckpointRule::default().every_ops;
+        let listen = listen.map(str::to_owned).to_vec();
+        Config { name: hostname(), listen, mdns: true, checkpoint_ops, gossip: Gossip::default() }
     }
 }
 
@@ -119,6 +129,10 @@ impl Config {
         if let Some(mdns) = var("TOWNMESH_MDNS") {
             self.mdns = switch("TOWNMESH_MDNS", &mdns)?;
         }
+        if let Some(ops) = var("TOWNMESH_CHECKPOINT_OPS") {
+            self.checkpoint_ops =
+                ops.parse().map_err(|_| CliError::new("bad_config", "TOWNMESH_CHECKPOINT_OPS: a number of ops"))?;
+        }
         if let Some(gossip) = var("TOWNMESH_GOSSIP") {
             match gossip.parse::<f64>() {
                 // "0" and "1" mean off and on here, as everywhere else; a share lies between them.
@@ -133,6 +147,9 @@ impl Config {
         check_name(&self.name)?;
         if self.listen.len() > 16 || self.listen.iter().any(|a| a.len() > 256 || !a.starts_with('/')) {
             return Err(CliError::new("bad_config", "listen: at most 16 multiaddrs such as /ip4/0.0.0.0/tcp/0"));
+        }
+        if self.checkpoint_ops == 0 {
+            return Err(CliError::new("bad_config", "checkpoint_ops: at least 1"));
         }
         if !(0.0..=1.0).contains(&self.gossip.loss) {
             return Err(CliError::new("bad_config", "gossip.loss: a share from 0 to 1"));

@@ -21,6 +21,12 @@ pub const RPC_CONCURRENT_MAX: usize = 32;
 /// Pull streams that one peer may have open to us at once.
 pub const PULLS_PER_PEER_MAX: usize = 4;
 
+/// A checkpoint's parts are this large, but the manifest and the last one.
+pub const CHECKPOINT_PART_BYTES: usize = 512 * 1024;
+
+/// All bead states of one checkpoint, in bytes; a larger space makes none.
+pub const CHECKPOINT_BYTES_MAX: u64 = 256 << 20;
+
 /// Ranges in one pull request.
 pub const PULL_RANGES_MAX: usize = 1_000;
 

@@ -15,12 +15,15 @@ pub const WIRE_VERSION: u32 = 1;
 /// Heads, charters, hosts and pulls: what two members compare and fetch ops with.
 pub const SYNC: &str = "sync/1";
 
+/// Checkpoints in heads and pulls.
+pub const CHECKPOINTS: &str = "checkpoint/1";
+
 /// What this program can do beyond the version, told in `Hello`: a peer that does not name an ability is not asked for
 /// it, and names that nobody here knows are shown and otherwise ignored.
-pub const CAPABILITIES: &[&str] = &[SYNC];
+pub const CAPABILITIES: &[&str] = &[SYNC, CHECKPOINTS];
 
 /// Version of the op, charter and card formats (tag `["v", …]` of the events).
 pub const EVENT_VERSION: u32 = 1;
 
 /// Version of the store's layout.
-pub const STORE_VERSION: u32 = 1;
+pub const STORE_VERSION: u32 = 2;

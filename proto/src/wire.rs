@@ -87,6 +87,9 @@ pub struct Heads {
     pub digest: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "5")]
     pub state_digest: ::prost::alloc::vec::Vec<u8>,
+    /// The newest checkpoint (kind 8736, JSON) whose parts the sender serves; empty when there is none.
+    #[prost(bytes = "vec", tag = "6")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
 }
 /// The newest op of one chain. A forked writer has several.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -178,6 +181,11 @@ pub struct PullRequest {
     pub h: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "2")]
     pub ranges: ::prost::alloc::vec::Vec<Range>,
+    /// Instead of ranges: the event id of a checkpoint, and the first of its parts that is wanted.
+    #[prost(bytes = "vec", tag = "3")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "4")]
+    pub part: u32,
 }
 /// Ops `from` to `to` (inclusive; 0 = as far as held) of one writer, in order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -192,7 +200,7 @@ pub struct Range {
     pub to: u64,
 }
 /// The frames that answer it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PullPage {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub events: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
@@ -201,4 +209,21 @@ pub struct PullPage {
     /// Set instead of events when the request is refused.
     #[prost(message, optional, tag = "3")]
     pub refusal: ::core::option::Option<Refusal>,
+    /// Parts of the checkpoint, in order. Part 0 is a `CheckpointManifest`; the others, joined, are the bead states: each
+    /// one its length (4 bytes, big-endian) and its bytes.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub parts: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Of these writers, ops up to `seq` are not held one by one, whatever was asked for; `id` is empty.
+    #[prost(message, repeated, tag = "5")]
+    pub floors: ::prost::alloc::vec::Vec<Tip>,
+}
+/// Part 0 of a checkpoint.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointManifest {
+    /// Up to where every chain is folded in, ordered by writer, number and id.
+    #[prost(message, repeated, tag = "1")]
+    pub tips: ::prost::alloc::vec::Vec<Tip>,
+    /// SHA-256 of every further part.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub parts: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }

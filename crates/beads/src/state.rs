@@ -78,6 +78,14 @@ impl BeadState {
         Ok(())
     }
 
+    /// Remembers that the write of a dot is replaced, should it still come. For a replacement that was taken for one of
+    /// a dot that is gone, and was not.
+    pub fn expect_replaced(&mut self, unit: &Unit, dot: &Dot) {
+        if self.position(unit, dot).is_none() {
+            self.pending.insert((unit.clone(), *dot));
+        }
+    }
+
     fn position(&self, unit: &Unit, dot: &Dot) -> Option<usize> {
         self.live.get(unit)?.binary_search_by(|l| l.dot.cmp(dot)).ok()
     }

@@ -1,16 +1,18 @@
 //! From records to a running engine.
 
+use crate::checkpoint::{CheckpointRule, Whole, history_ms};
 use crate::effect::{Effect, NetEffect, WorkspaceEffect};
 use crate::engine::{Cx, Engine};
 use crate::entropy::{Entropy, draw};
 use crate::peers::Peers;
+use crate::records::checkpoint as keys;
 use crate::records::{self, charter, meta, space::SpaceRecord, tips, workspace as ws_rec};
 use crate::space::Space;
 use crate::txn::Txn;
 use crate::workspace::Workspace;
 use identity::{CharterChain, HostKey, OwnerKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use types::{Hlc, HlcClock, SpaceId, Table, UnixMs, View, ViewError};
+use types::{EventId, Hlc, HlcClock, SpaceId, Table, UnixMs, View, ViewError};
 
 /// What an engine needs besides its records.
 pub struct Boot {
@@ -26,6 +28,8 @@ pub struct Boot {
     pub offline: bool,
     /// Whether ops are gossiped; without, members are told when there is something to fetch.
     pub gossip: bool,
+    /// When checkpoints are made and used.
+    pub checkpoints: CheckpointRule,
 }
 
 /// Why an engine cannot start.
@@ -55,7 +59,7 @@ impl Engine {
         now: UnixMs,
         entropy: &mut dyn Entropy,
     ) -> Result<(Engine, Vec<Effect>), BootError> {
-        let mut cx = Cx { txn: Txn::new(view), now, entropy, out: Vec::new() };
+        let mut cx = Cx { txn: Txn::new(view), now, up: now, entropy, out: Vec::new() };
         let clock: u64 = cx.txn.record(Table::Meta, meta::CLOCK)?.unwrap_or_default();
         let known: Option<meta::Incarnation> = cx.txn.record(Table::Meta, meta::INCARNATION)?;
         let attestation: Option<String> = cx.txn.record(Table::Meta, meta::ATTESTATION)?;
@@ -85,7 +89,10 @@ impl Engine {
             counters: BTreeMap::new(),
             read_only: None,
             lost: None,
+            checkpoint_rule: boot.checkpoints,
             started: now,
+            up: now,
+            wall: now,
         };
         match known {
             None => {
@@ -131,12 +138,13 @@ impl Engine {
         record: SpaceRecord,
         chain: CharterChain,
     ) -> Result<(), ViewError> {
-        let mut space = Space::new(id, record, chain, cx.now);
+        let mut space = Space::new(id, record, chain, cx.up);
         for (key, value) in cx.txn.collect(Table::Tips, &id.0)? {
             if let Some(writer) = tips::parse(&key) {
                 space.ends.insert(writer, records::unpack(Table::Tips, &value)?);
             }
         }
+        load_checkpoints(cx, &mut space)?;
         space.waiting = cx.txn.collect(Table::Waiting, &id.0)?.len();
         cx.net(NetEffect::Subscribe(space.topic.clone()));
         self.by_h.insert(space.h.clone(), id);
@@ -149,10 +157,33 @@ impl Engine {
             let Some(id) = ws_rec::parse(&key) else { continue };
             let young = cx.txn.record(Table::Workspaces, &ws_rec::young_key(id))?.unwrap_or_default();
             let kind = cx.txn.record(Table::Workspaces, &ws_rec::kind_key(id))?.unwrap_or_default();
-            let workspace = Workspace::new(id, records::unpack(Table::Workspaces, &value)?, kind, &young, cx.now);
+            let workspace = Workspace::new(id, records::unpack(Table::Workspaces, &value)?, kind, &young, cx.up);
             cx.workspace(WorkspaceEffect::Open { workspace: id, dir: workspace.record.dir.clone(), kind });
             self.workspaces.insert(id, workspace);
         }
         Ok(())
     }
+}
+
+fn load_checkpoints(cx: &Cx<'_>, space: &mut Space) -> Result<(), ViewError> {
+    let id = space.id;
+    let mut owed = false;
+    for (key, value) in cx.txn.collect(Table::Checkpoints, &keys::kept_prefix(&id))? {
+        let kept: keys::Kept = records::unpack(Table::Checkpoints, &value)?;
+        let newer = space.checkpoints.newest.as_ref().is_none_or(|newest| newest.ops <= kept.ops);
+        owed |= kept.void;
+        if let (true, false, Some(id)) = (newer, kept.void, keys::kept_id(&key)) {
+            space.checkpoints.newest = Some(Whole { id, event: kept.event, ops: kept.ops });
+        }
+    }
+    space.checkpoints.due = owed && space.checkpoints.newest.is_none();
+    space.checkpoints.base = cx.txn.record(Table::Checkpoints, &keys::base_key(&id))?;
+    let next: Option<([u8; 32], u64)> = cx.txn.record(Table::Checkpoints, &keys::next_base_key(&id))?;
+    space.checkpoints.next_base = next.map(|(id, since)| (EventId(id), UnixMs(since)));
+    if history_ms(&space.charter.current().policy).is_some() {
+        // Where dropping was cut off is not kept: what is gone already costs one look.
+        let floors = space.checkpoints.base.iter().flat_map(|base| &base.floors);
+        space.checkpoints.dropping = floors.map(keys::Floor::writer).collect();
+    }
+    Ok(())
 }

@@ -86,6 +86,23 @@ pub enum Command {
         #[serde(default)]
         at: SpaceRef,
     },
+    /// A checkpoint of a space, now; on its coordinator.
+    #[serde(rename = "space.checkpoint")]
+    SpaceCheckpoint {
+        /// Which.
+        #[serde(default)]
+        at: SpaceRef,
+    },
+    /// For how many days a space's ops are held one by one; on the owner's machine.
+    #[serde(rename = "space.history")]
+    SpaceHistory {
+        /// Which.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Days, from 1; `null`: for ever.
+        #[serde(default)]
+        days: Option<u64>,
+    },
     /// Couples a directory's beads file with a space.
     #[serde(rename = "space.attach")]
     SpaceAttach {

@@ -1,5 +1,6 @@
 //! The state that lives between inputs, and the way of every input through it.
 
+use crate::checkpoint::CheckpointRule;
 use crate::desk::Watcher;
 use crate::effect::{Effect, NetEffect, WorkspaceEffect};
 use crate::entropy::Entropy;
@@ -41,7 +42,12 @@ pub struct Engine {
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) read_only: Option<String>,
     pub(crate) lost: Option<String>,
+    pub(crate) checkpoint_rule: CheckpointRule,
     pub(crate) started: UnixMs,
+    /// See [`Cx::up`].
+    pub(crate) up: UnixMs,
+    /// The machine's clock at the last input.
+    pub(crate) wall: UnixMs,
 }
 
 /// A question under way, so that the answer finds its place.
@@ -58,7 +64,10 @@ pub(crate) enum Asked {
 /// What one input may use: records, time, entropy, and a place for effects.
 pub(crate) struct Cx<'a> {
     pub(crate) txn: Txn<'a>,
+    /// The machine's clock: for everything that others see or that is compared with what they say.
     pub(crate) now: UnixMs,
+    /// The same clock without its jumps back: for waits, which would not end before it is where it was.
+    pub(crate) up: UnixMs,
     pub(crate) entropy: &'a mut dyn Entropy,
     pub(crate) out: Vec<Effect>,
 }
@@ -90,7 +99,8 @@ impl Engine {
             Input::Command { call, .. } => Some(*call),
             _ => None,
         };
-        let mut cx = Cx { txn: Txn::new(view), now, entropy, out: Vec::new() };
+        self.move_clock(now);
+        let mut cx = Cx { txn: Txn::new(view), now, up: self.up, entropy, out: Vec::new() };
         match self.dispatch(&mut cx, input).and_then(|()| self.settle(&mut cx)) {
             Ok(()) => match cx.txn.finish() {
                 Ok(puts) if puts.is_empty() => cx.out,
@@ -99,6 +109,15 @@ impl Engine {
             },
             Err(err) => self.broken(call, &err),
         }
+    }
+
+    fn move_clock(&mut self, now: UnixMs) {
+        self.up = self.up.plus_ms(now.since_ms(self.wall));
+        if now < self.wall {
+            // Made in what is the future now: others would take it for false.
+            self.card = None;
+        }
+        self.wall = now;
     }
 
     /// A record could not be read: nothing of this input is kept or told, and the node only reads from now on.
@@ -165,6 +184,7 @@ impl Engine {
     fn tick(&mut self, cx: &mut Cx<'_>) -> Result<(), ViewError> {
         self.tick_peers(cx)?;
         self.tick_sync(cx)?;
+        self.tick_checkpoints(cx)?;
         self.tick_joins(cx);
         self.tick_watchers(cx);
         Ok(())

@@ -2,10 +2,12 @@
 //!
 //! There is no clock, no randomness, no I/O and no runtime in here: time and entropy are arguments, records are
 //! read through a [`types::View`], and everything that must be kept or sent is an effect. A journey is one folder:
-//! [`space`] (charters, tickets, joining), [`sync`] (ops: making, taking in, catching up), [`workspace`] (beads files),
+//! [`space`] (charters, tickets, joining), [`sync`] (ops: making, taking in, catching up), [`checkpoint`]
+//! (beginning without history), [`workspace`] (beads files),
 //! [`peers`] (who is there), [`desk`] (what people ask for).
 
 mod boot;
+mod checkpoint;
 mod command;
 mod desk;
 mod effect;
@@ -23,6 +25,7 @@ mod txn;
 mod workspace;
 
 pub use boot::{Boot, BootError};
+pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError, CheckpointRule};
 pub use command::{BATCH_MAX, BeadChange, BeadEdit, Choice, Command, FieldValue, SpaceRef};
 pub use effect::{Effect, NetEffect, Verdict, WorkspaceEffect};
 pub use engine::Engine;

@@ -140,7 +140,7 @@ impl Engine {
 
     pub(crate) fn disconnected(&mut self, cx: &mut Cx<'_>, peer: PeerId) -> Result<(), ViewError> {
         if let Some(known) = self.peers.0.get_mut(&peer) {
-            *known = Peer { dial_at: cx.now.plus_ms(200), ..Peer::default() };
+            *known = Peer { dial_at: cx.up.plus_ms(200), ..Peer::default() };
         }
         if !self.members().contains_key(&peer) {
             self.peers.0.remove(&peer);
@@ -185,7 +185,7 @@ impl Engine {
     /// This host's card, renewed when half of its life is over.
     pub(crate) fn card(&mut self, cx: &mut Cx<'_>) -> Vec<u8> {
         if let Some((card, renew_at)) = &self.card
-            && cx.now < *renew_at
+            && cx.up < *renew_at
         {
             return card.clone();
         }
@@ -200,7 +200,7 @@ impl Engine {
             draw(cx.entropy),
         );
         let json = card.to_json();
-        self.card = Some((json.clone(), cx.now.plus_ms(CARD_MS / 2)));
+        self.card = Some((json.clone(), cx.up.plus_ms(CARD_MS / 2)));
         json
     }
 
@@ -218,7 +218,7 @@ impl Engine {
             return;
         }
         if let Some(known) = self.peers.0.get_mut(&peer) {
-            known.hello_at = cx.now;
+            known.hello_at = cx.up;
         }
         let body = Some(wire::request::Body::Hello(self.hello(cx)));
         self.ask(cx, Asked::Hello(peer), &wire::Request { body });
@@ -241,12 +241,12 @@ impl Engine {
         self.remember(cx, peer, Some(hello.card.clone()), addrs)?;
         if let Some(known) = self.peers.0.get_mut(&peer) {
             known.greeted = Some((card.npub, card.name));
-            known.greeted_at = cx.now;
+            known.greeted_at = cx.up;
             known.told = Told::by(hello);
         }
         let shared: Vec<_> = self.spaces.values().filter(|s| s.charter.may_read(&card.npub)).map(|s| s.id).collect();
         for space in shared {
-            self.exchange_soon(cx.now, space);
+            self.exchange_soon(cx.up, space);
         }
         cx.net(NetEffect::Keep(peer, true));
         Ok(true)
@@ -409,17 +409,17 @@ impl Engine {
             let jitter = u64::from(u16::from_be_bytes(draw(cx.entropy)));
             let known = self.peers.0.entry(peer).or_default();
             if known.connected {
-                if known.greeted.is_none() && cx.now.since_ms(known.hello_at) > HELLO_AGAIN_MS {
+                if known.greeted.is_none() && cx.up.since_ms(known.hello_at) > HELLO_AGAIN_MS {
                     self.say_hello(cx, peer);
                 }
                 continue;
             }
-            if cx.now < known.dial_at {
+            if cx.up < known.dial_at {
                 continue;
             }
             known.dial_wait_ms = (known.dial_wait_ms * 2).clamp(REDIAL_MS_MIN, REDIAL_MS_MAX);
             let wait = known.dial_wait_ms;
-            known.dial_at = cx.now.plus_ms(wait + wait / 2 * jitter / 65_536);
+            known.dial_at = cx.up.plus_ms(wait + wait / 2 * jitter / 65_536);
             let record: HostRecord = cx.txn.record(Table::Hosts, &records::host::key(&peer))?.unwrap_or_default();
             if !record.addrs.is_empty() {
                 cx.net(NetEffect::Dial { peer, addrs: record.addrs });

@@ -150,10 +150,27 @@ impl<'a> Txn<'a> {
         Ok(&self.beads.entry(at).insert_entry(cached).into_mut().state)
     }
 
-    /// Forgets a bead's folded state, so that it can be folded again from other ops.
-    pub(crate) fn reset_bead(&mut self, space: &SpaceId, id: &BeadId) -> Result<(), ViewError> {
-        let fresh = BeadState::new(id.clone());
+    /// Takes a bead's folded state back to this one (or to nothing), so that it can be folded again from other ops.
+    pub(crate) fn reset_bead(&mut self, space: &SpaceId, id: &BeadId, to: Option<BeadState>) -> Result<(), ViewError> {
+        let fresh = to.unwrap_or_else(|| BeadState::new(id.clone()));
         self.change_bead(space, id, move |state, _| *state = fresh)
+    }
+
+    /// Puts a bead's kept form in its place, past the totals. No bead is held decoded now ([`Txn::write_back`]).
+    pub(crate) fn put_bead(&mut self, space: &SpaceId, id: &BeadId, bytes: &[u8]) {
+        self.put(Table::Beads, bead::key(space, id.as_str()), bytes.to_vec());
+        self.touched.insert((*space, id.to_string()));
+    }
+
+    /// Takes a bead away, past the totals, like [`Txn::put_bead`].
+    pub(crate) fn drop_bead(&mut self, space: &SpaceId, id: &BeadId) {
+        self.delete(Table::Beads, bead::key(space, id.as_str()));
+        self.touched.insert((*space, id.to_string()));
+    }
+
+    /// Sets the sums of a space.
+    pub(crate) fn set_totals(&mut self, space: &SpaceId, totals: Totals) {
+        self.totals.insert(*space, totals);
     }
 
     /// Ids changed so far; empties the list.

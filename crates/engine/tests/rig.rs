@@ -60,6 +60,7 @@ pub fn boot(store: &Memory, entropy: &mut Seeded, now: u64, fingerprint: u8) -> 
         fingerprint: [fingerprint; 32],
         offline: false,
         gossip: true,
+        checkpoints: Default::default(),
     };
     Engine::boot(store, boot, UnixMs(now), entropy).unwrap()
 }

@@ -167,7 +167,7 @@ fn an_op_with_units_and_fields_of_a_newer_program_is_kept_and_passed_on_as_it_ca
     pair.net(NetInput::Connected { peer, address, transport, outbound: false });
     pair.greet(1, &["sync/1"]);
     let range = wire::Range { host: pair.other.npub().0.to_vec(), incarnation: 5, from: 1, to: 0 };
-    let body = proto::encode(&wire::PullRequest { h: pair.h.clone(), ranges: vec![range] });
+    let body = proto::encode(&wire::PullRequest { h: pair.h.clone(), ranges: vec![range], ..Default::default() });
     let effects = pair.net(NetInput::PullAsked { peer, stream: 1, body });
     let plan = effects.iter().find_map(|effect| match effect {
         Effect::Net(NetEffect::Serve { plan, .. }) => Some(plan.clone()),

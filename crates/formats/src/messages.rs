@@ -14,6 +14,7 @@ pub(crate) const FORMATS: &[Format] = &[
     Format::limited("wire/gossip", GOSSIP_BYTES_MAX, message::<wire::Gossip, GOSSIP_BYTES_MAX>),
     Format::limited("wire/pull-request", FRAME_BYTES_MAX, message::<wire::PullRequest, FRAME_BYTES_MAX>),
     Format::limited("wire/pull-page", FRAME_BYTES_MAX, message::<wire::PullPage, FRAME_BYTES_MAX>),
+    Format::limited("wire/checkpoint-manifest", FRAME_BYTES_MAX, message::<wire::CheckpointManifest, FRAME_BYTES_MAX>),
     Format::new("frame/stream", stream),
 ];
 
@@ -79,7 +80,7 @@ macro_rules! describe {
 describe! {
     Refusal { code, message }
     Hello { version, card, capabilities, addrs }
-    Heads { h, tips, charter, digest, state_digest }
+    Heads { h, tips, charter, digest, state_digest, checkpoint }
     Tip { host, incarnation, seq, id }
     Join { h, ticket, proof, card, name }
     Welcome { charter, wrapped_keys, attestation, cards, space_name }
@@ -89,9 +90,10 @@ describe! {
     Hosts { cards, addrs }
     HostAddrs { peer, addrs }
     Gossip { events }
-    PullRequest { h, ranges }
+    PullRequest { h, ranges, checkpoint, part }
     Range { host, incarnation, from, to }
-    PullPage { events, last, refusal }
+    PullPage { events, last, refusal, parts, floors }
+    CheckpointManifest { tips, parts }
 }
 
 impl Describe for wire::Request {

@@ -1,7 +1,9 @@
 //! What the store keeps: values behind their version byte, and keys that are read back.
 
 use crate::{Form, Format};
-use engine::records::{self, bead, host, meta, op, shadow, space, ticket, tips, totals, waiting, workspace};
+use engine::records::{
+    self, bead, checkpoint, host, meta, op, shadow, space, ticket, tips, totals, waiting, workspace,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -22,6 +24,8 @@ pub(crate) const FORMATS: &[Format] = &[
     Format::new("record/waiting", value::<waiting::WaitingRecord>),
     Format::new("record/shadow", value::<shadow::ShadowRecord>),
     Format::new("record/workspace", value::<workspace::WorkspaceRecord>),
+    Format::new("record/checkpoint", value::<checkpoint::Kept>),
+    Format::new("record/base", value::<checkpoint::Base>),
     Format::new("record/intent", value::<workspace::Intent>),
     Format::new("key/op", op_key),
     Format::new("key/tips", tips_key),

@@ -5,7 +5,7 @@
 use crate::{Form, Format};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::Op;
+use engine::{Checkpoint, Op};
 use identity::{
     AgentCard, Attestation, Charter, CharterChain, Event, HostCard, NostrKey, SpaceKey, kinds, open, seal, unwrap_key,
     wrap_key,
@@ -24,6 +24,7 @@ pub(crate) const FORMATS: &[Format] = &[
     Format::new("signed/draft", draft),
     Format::limited("charter/body", EVENT_BYTES_MAX, charter_body),
     Format::limited("op/body", EVENT_BYTES_MAX, op_body),
+    Format::new("checkpoint/body", checkpoint_body),
     Format::limited("attestation/json", 1_024, attestation),
     Format::limited("seal/content", 100_000, sealed),
     Format::limited("seal/wrapped-key", 512, wrapped_key),
@@ -36,6 +37,14 @@ pub(crate) fn signer() -> NostrKey {
 
 fn space_key() -> SpaceKey {
     SpaceKey::from_bytes([2; 32])
+}
+
+fn checkpoint_body(bytes: &[u8]) -> Result<Form, String> {
+    let body = Checkpoint::decode(bytes).map_err(text)?;
+    let value = json!({"charter": body.charter, "heads": hex::encode(body.heads), "manifest": hex::encode(body.manifest),
+        "parts": body.parts, "bytes": body.bytes, "beads": body.beads, "ops": body.ops,
+        "digest": hex::encode(body.digest), "state_digest": hex::encode(body.state_digest)});
+    Ok(Form { value, bytes: body.encode() })
 }
 
 fn keys(id: &KeyId) -> Option<SpaceKey> {

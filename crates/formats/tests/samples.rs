@@ -1,7 +1,9 @@
 //! One value or more of every format, made by today's program. Time, keys and randomness are fixed.
 
 use beads::{BeadState, Parsed, Shadow, Stamp};
-use engine::records::{self, bead, host, meta, op, shadow, space, ticket, tips, totals, waiting, workspace};
+use engine::records::{
+    self, bead, checkpoint, host, meta, op, shadow, space, ticket, tips, totals, waiting, workspace,
+};
 use identity::{
     AgentCard, AgentKey, Attestation, Charter, Conditions, Event, HostCard, HostKey, KeyEntry, Member, NostrKey,
     OwnerKey, Role, SpaceKey, Ticket, TicketSecret, Visibility, h_tag, kinds, seal, wrap_key,
@@ -52,7 +54,9 @@ fn messages() -> Part {
         charter: vec![3; 32],
         digest: vec![4; 32],
         state_digest: vec![5; 32],
+        checkpoint: Vec::new(),
     };
+    let with_checkpoint = wire::Heads { checkpoint: b"{}".to_vec(), ..heads.clone() };
     let hello = wire::Hello {
         version: 1,
         card: b"{}".to_vec(),
@@ -75,13 +79,22 @@ fn messages() -> Part {
     };
     let refusal = wire::Refusal { code: "not_a_member".into(), message: "say hello first".into() };
     let range = wire::Range { host: vec![1; 32], incarnation: 5, from: 1, to: 0 };
-    let page = wire::PullPage { events: vec![b"{}".to_vec()], last: true, refusal: None };
+    let page = wire::PullPage { events: vec![b"{}".to_vec()], last: true, ..Default::default() };
+    let floor = wire::Tip { host: vec![1; 32], incarnation: 5, seq: 900, id: Vec::new() };
+    let part = wire::PullPage { parts: vec![vec![7; 9]], floors: vec![floor.clone()], ..Default::default() };
+    let manifest = wire::CheckpointManifest {
+        tips: vec![wire::Tip { id: vec![2; 32], ..floor }],
+        parts: vec![vec![8; 32], vec![9; 32]],
+    };
+    let want =
+        wire::PullRequest { h: "ab".into(), checkpoint: vec![0xcc; 32], part: 3, ..wire::PullRequest::default() };
     let refused = wire::PullPage { refusal: Some(refusal.clone()), ..Default::default() };
     let newer = [&ask(Ask::Hello(hello.clone()))[..], &[0xb8, 0x3e, 0x01]].concat();
     vec![
         ("wire/request/hello", ask(Ask::Hello(hello.clone()))),
         ("wire/request/newer-fields", newer),
         ("wire/request/heads", ask(Ask::Heads(heads.clone()))),
+        ("wire/request/heads-with-checkpoint", ask(Ask::Heads(with_checkpoint))),
         ("wire/request/join", ask(Ask::Join(join))),
         ("wire/request/charter", ask(Ask::Charter(wire::CharterQuery { h: "ab".into() }))),
         ("wire/request/hosts", ask(Ask::Hosts(wire::HostsQuery { h: "ab".into() }))),
@@ -92,7 +105,13 @@ fn messages() -> Part {
         ("wire/response/charter", say(Say::Charter(chain))),
         ("wire/response/hosts", say(Say::Hosts(hosts))),
         ("wire/gossip/two", proto::encode(&wire::Gossip { events: vec![b"{}".to_vec(), b"[]".to_vec()] })),
-        ("wire/pull-request/range", proto::encode(&wire::PullRequest { h: "ab".into(), ranges: vec![range] })),
+        (
+            "wire/pull-request/range",
+            proto::encode(&wire::PullRequest { h: "ab".into(), ranges: vec![range], ..Default::default() }),
+        ),
+        ("wire/pull-request/checkpoint", proto::encode(&want)),
+        ("wire/pull-page/part", proto::encode(&part)),
+        ("wire/checkpoint-manifest/one", proto::encode(&manifest)),
         ("wire/pull-page/last", proto::encode(&page)),
         ("wire/pull-page/refused", proto::encode(&refused)),
         ("frame/stream/two", b"\0\0\0\x03abc\0\0\0\0\xff\xff\xff\xff".to_vec()),
@@ -192,12 +211,24 @@ fn bodies() -> Part {
     let first = op_json().replace("\"s\":2,\"p\":\"", "\"s\":1,\"x-newer\":[1],\"y\":\"");
     let newer = first.replace("{\"u\":\"label:urgent\"", "{\"u\":\"newer-unit\",\"z\":1},{\"u\":\"label:urgent\"");
     let to = NostrKey::generate([4; 32]).public();
+    let checkpoint = engine::Checkpoint {
+        charter: EventId([1; 32]),
+        heads: [2; 32],
+        manifest: [3; 32],
+        parts: 2,
+        bytes: 524_289,
+        beads: 10_519,
+        ops: u64::MAX,
+        digest: [4; 32],
+        state_digest: [5; 32],
+    };
     let sealed = seal(&space_key(), &PubKey([5; 32]), kinds::BEAD_OP, "00", b"the content", [9; 24]);
     vec![
         ("charter/body/private", charter().encode()),
         ("charter/body/public", public_charter().encode()),
         ("op/body/second", op_json().into_bytes()),
         ("op/body/newer-fields", newer.into_bytes()),
+        ("checkpoint/body/one", checkpoint.encode()),
         ("seal/content/text", sealed.into_bytes()),
         ("seal/wrapped-key/for-a-member", wrap_key(&space_key(), &to, &signer(), [6; 32]).unwrap().into_bytes()),
     ]
@@ -244,6 +275,7 @@ fn texts() -> Part {
         ("line/bead/header", br#"{"_schema":"beads","version":1}"#.to_vec()),
         ("config/toml/all", config.as_bytes().to_vec()),
         ("store/format/first", b"1\n".to_vec()),
+        ("store/format/second", b"2\n".to_vec()),
     ]
 }
 
@@ -338,7 +370,12 @@ fn values() -> Part {
         generation: [1; 20],
         shadows: vec![("app-x1".into(), Some(shown.clone())), ("app-x2".into(), None)],
     };
+    let kept = checkpoint::Kept { event: b"{}".to_vec(), ops: u64::MAX, since_ms: 1_800_000_000_000, void: false };
+    let floor = checkpoint::Floor { host: [1; 32], incarnation: 5, tips: vec![(7, [8; 32]), (9, [9; 32])], filled: 3 };
+    let base = checkpoint::Base { id: [4; 32], floors: vec![floor] };
     vec![
+        ("record/checkpoint/kept", records::pack(&kept)),
+        ("record/base/one", records::pack(&base)),
         ("record/number/clock", records::pack(&117_964_800_000_065_541_u64)),
         ("record/text/attestation", records::pack(&"[\"auth\"]".to_owned())),
         ("record/generation/one", records::pack(&[9u8; 20])),

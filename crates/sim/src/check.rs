@@ -32,16 +32,24 @@ pub(crate) type Ledger = BTreeSet<OpName>;
 pub(crate) fn totals(world: &mut World, at: usize) -> Option<String> {
     let space = world.query(at, Command::SpaceShow { at: SpaceRef::default() })?.ok()?;
     Some(format!(
-        "{} beads {} ops of {} writers {} conflicts {} {} charter {} of {}",
+        "{} beads {} ops of {} writers, {} not here, {} conflicts {} {} charter {} of {}",
         space["beads"],
         space["ops"],
         space["writers"],
+        space["checkpoint"]["history_missing"],
         space["conflicts"],
         space["digest"],
         space["state_digest"],
         space["charter"]["head"],
         space["charter"]["versions"]
     ))
+}
+
+/// What a machine's space adds up to, however much of its history is held.
+pub(crate) fn sums(world: &mut World, at: usize) -> Option<String> {
+    let space = world.query(at, Command::SpaceShow { at: SpaceRef::default() })?.ok()?;
+    let names = ["beads", "conflicts", "digest", "state_digest", "charter"];
+    Some(names.map(|name| space[name].to_string()).join(" "))
 }
 
 /// Promise 3: after a start, everything that this machine said it kept is there.

@@ -312,6 +312,13 @@ impl World {
             }
         }
         page.events = events;
+        for part in &mut page.parts {
+            let at = self.rng.below(part.len().max(1) as u64) as usize;
+            if let (true, Some(byte)) = (self.rng.chance(0.3), part.get_mut(at)) {
+                *byte ^= 1;
+                self.count("poisoned_parts");
+            }
+        }
         proto::encode(&page)
     }
 }

@@ -29,6 +29,9 @@ struct Args {
     /// Ops are not gossiped: members are told when there is something to fetch. Else every fifth seed is played so.
     #[arg(long)]
     no_gossip: bool,
+    /// Days pass in the end, over which history is dropped. Else every fourth seed is played so.
+    #[arg(long)]
+    days: bool,
     /// Print the trace of the first seed and stop.
     #[arg(long)]
     trace: bool,
@@ -51,6 +54,7 @@ impl Args {
             gossip: if exact { !self.no_gossip } else { usual.gossip && !self.no_gossip },
             log: self.trace,
             bug: None,
+            days: self.days || (!exact && usual.days),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::disk::{Disk, OpName};
 use crate::rng::Rng;
-use engine::{Boot, CallId, Command, Effect, Engine, Input};
+use engine::{Boot, CallId, CheckpointRule, Command, Effect, Engine, Input};
 use identity::{HostKey, OwnerKey};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,6 +124,8 @@ impl Node {
             fingerprint: [self.fingerprint; 32],
             offline: false,
             gossip,
+            // Small, so that every run has some.
+            checkpoints: CheckpointRule { every_ops: 15, join_min_ops: 5 },
         };
         let (engine, effects) = Engine::boot(&self.disk.now, boot, self.clock(now), &mut self.rng)
             .map_err(|e| format!("{} cannot start: {e}", self.name))?;

@@ -67,5 +67,8 @@ pub fn replay_command(seed: u64, options: &Options) -> String {
     if !options.gossip {
         command += " --no-gossip";
     }
+    if options.days {
+        command += " --days";
+    }
     command + " --trace"
 }

@@ -89,7 +89,7 @@ fn a_format_file_that_a_power_cut_left_empty_is_written_again() {
     std::fs::write(dir.path().join("FORMAT"), "").unwrap();
     assert_eq!(open(dir.path()).get(Table::Meta, b"a").unwrap(), Some(b"1".to_vec()));
     let text = std::fs::read_to_string(dir.path().join("FORMAT")).unwrap();
-    assert_eq!(text, format!("{}\n", proto::names::STORE_VERSION));
+    assert_eq!(text, format!("{}\n", crate::format::FIRST));
 }
 
 #[test]

@@ -31,11 +31,13 @@ pub enum Table {
     Waiting = 12,
     /// Proofs of misbehaviour: forks, contradicting signatures.
     Evidence = 13,
+    /// Checkpoints and their parts, and from where on ops are held one by one.
+    Checkpoints = 14,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 14] = [
         Table::Meta,
         Table::Charters,
         Table::Spaces,
@@ -49,6 +51,7 @@ impl Table {
         Table::Tickets,
         Table::Waiting,
         Table::Evidence,
+        Table::Checkpoints,
     ];
 
     /// The stable name of the table, used as the column family's name.
@@ -67,6 +70,7 @@ impl Table {
             Table::Tickets => "tickets",
             Table::Waiting => "waiting",
             Table::Evidence => "evidence",
+            Table::Checkpoints => "checkpoints",
         }
     }
 }

@@ -11,7 +11,7 @@ use super::workspaces::Workspaces;
 use crate::config::Config;
 use crate::home::Home;
 use crate::{CliError, keys, ports};
-use engine::{Boot, Effect, Engine, Input, NetInput};
+use engine::{Boot, CheckpointRule, Effect, Engine, Input, NetInput};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -121,6 +121,7 @@ pub(super) async fn run(
         fingerprint: home.fingerprint()?,
         offline: options.offline,
         gossip: config.gossip.enabled,
+        checkpoints: CheckpointRule { every_ops: config.checkpoint_ops, join_min_ops: config.checkpoint_ops / 2 },
     };
     let (mut engine, mut first) = Engine::boot(&*store, boot, now(), &mut SystemEntropy)
         .map_err(|err| CliError::new("store", format!("the node's records cannot be used: {err}")))?;

@@ -145,8 +145,14 @@ pub(super) async fn replays(mut at: Attempt) -> io::Result<()> {
 }
 
 async fn heads(link: &Link, h: &str, tips: Vec<wire::Tip>) -> io::Result<wire::Heads> {
-    let ours =
-        wire::Heads { h: h.to_owned(), tips, charter: vec![0; 32], digest: Vec::new(), state_digest: Vec::new() };
+    let ours = wire::Heads {
+        h: h.to_owned(),
+        tips,
+        charter: vec![0; 32],
+        digest: Vec::new(),
+        state_digest: Vec::new(),
+        ..Default::default()
+    };
     let answer = ask(link, Body::Heads(ours)).await?;
     match proto::decode::<wire::Response>(&answer, answer.len()).map_err(io::Error::other)?.body {
         Some(wire::response::Body::Heads(heads)) => Ok(heads),
@@ -157,7 +163,7 @@ async fn heads(link: &Link, h: &str, tips: Vec<wire::Tip>) -> io::Result<wire::H
 fn want(h: &str, tips: &[wire::Tip]) -> Vec<u8> {
     let range = |tip: &wire::Tip| wire::Range { host: tip.host.clone(), incarnation: tip.incarnation, from: 1, to: 0 };
     let ranges = tips.iter().cycle().take(500.min(tips.len() * 500)).map(range).collect();
-    framed(&proto::encode(&wire::PullRequest { h: h.to_owned(), ranges }))
+    framed(&proto::encode(&wire::PullRequest { h: h.to_owned(), ranges, ..Default::default() }))
 }
 
 /// Some events that the victim has.

@@ -158,7 +158,7 @@ pub(super) async fn hellos(mut at: Attempt) -> io::Result<()> {
             .await?;
         ask(&link, Body::Charter(wire::CharterQuery { h: at.aim.h.clone() })).await?;
         let mut pull = open(&link, proto::names::PULL).await?;
-        let want = wire::PullRequest { h: at.aim.h.clone(), ranges: Vec::new() };
+        let want = wire::PullRequest { h: at.aim.h.clone(), ranges: Vec::new(), ..Default::default() };
         send(&mut pull, &framed(&proto::encode(&want))).await?;
     }
     Ok(())

@@ -36,6 +36,8 @@ impl Engine {
             Command::SpaceNew { name, public } => self.space_new(cx, &name, public),
             Command::SpaceLs {} => self.space_ls(cx),
             Command::SpaceShow { at } => self.space_show(cx, &at),
+            Command::SpaceCheckpoint { at } => self.checkpoint_now(cx, &at),
+            Command::SpaceHistory { at, days } => self.set_history(cx, &at, days),
             Command::SpaceAttach { at, dir, kind, generations, ancestors } => {
                 self.attach(cx, &at, &dir, kind, &generations, ancestors)
             }

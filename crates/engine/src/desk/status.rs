@@ -36,7 +36,7 @@ impl Engine {
             "incarnation": format!("{:016x}", self.incarnation),
             "read_only": self.read_only,
             "records_lost": self.lost,
-            "uptime_ms": cx.now.since_ms(self.started),
+            "uptime_ms": cx.up.since_ms(self.started),
             "counters": self.counters,
         })))
     }

@@ -32,7 +32,7 @@ impl Engine {
         if self.watchers.len() >= WATCHERS_MAX {
             return Err(ApiError::new("too_many_watchers", format!("{WATCHERS_MAX} callers watch already")));
         }
-        self.watchers.insert(call, Watcher { space, told: cx.now });
+        self.watchers.insert(call, Watcher { space, told: cx.up });
         cx.out.push(Effect::Progress { call, progress: json!({"changed": [], "all": false}) });
         Ok(None)
     }
@@ -47,15 +47,15 @@ impl Engine {
             }
             let all = ids.len() > IDS_MAX;
             let ids = if all { Vec::new() } else { ids };
-            watcher.told = cx.now;
+            watcher.told = cx.up;
             cx.out.push(Effect::Progress { call: *call, progress: json!({"changed": ids, "all": all}) });
         }
     }
 
     pub(crate) fn tick_watchers(&mut self, cx: &mut Cx<'_>) {
         for (call, watcher) in &mut self.watchers {
-            if cx.now.since_ms(watcher.told) >= QUIET_MS {
-                watcher.told = cx.now;
+            if cx.up.since_ms(watcher.told) >= QUIET_MS {
+                watcher.told = cx.up;
                 cx.out.push(Effect::Progress { call: *call, progress: json!({"changed": [], "all": false}) });
             }
         }

@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// Ops that the charter no longer counts lose their effect: their beads are folded again from the rest.
-    fn exclude(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
+    pub(crate) fn exclude(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
         let Some(space) = self.spaces.get(&space_id) else { return Ok(()) };
         let suspects: BTreeSet<Writer> =
             space.ends.keys().filter(|w| !space.charter.may_write(&w.host)).copied().collect();
@@ -81,9 +81,12 @@ impl Engine {
         let mut ends: BTreeMap<Writer, Tips> = BTreeMap::new();
         let mut excluded: BTreeSet<Vec<u8>> = BTreeSet::new();
         for writer in &suspects {
-            let mut valid = Tips::default();
+            let mut valid = self.base_tips(space_id, writer);
             for (key, json) in cx.txn.collect(Table::Ops, &records::op::writer_prefix(&space_id, writer))? {
                 let Some((op, id)) = self.stored_op(space_id, &json) else { continue };
+                if self.is_history(&space_id, &op) {
+                    continue;
+                }
                 let counts = self
                     .spaces
                     .get(&space_id)
@@ -97,6 +100,7 @@ impl Engine {
             }
             ends.insert(*writer, valid);
         }
+        self.judge_checkpoints(cx, space_id, &suspects, !excluded.is_empty())?;
         if excluded.is_empty() {
             return Ok(());
         }
@@ -118,7 +122,7 @@ impl Engine {
         self.fold_again(cx, space_id, &touched, &excluded)
     }
 
-    fn stored_op(&self, space_id: SpaceId, json: &[u8]) -> Option<(Op, EventId)> {
+    pub(crate) fn stored_op(&self, space_id: SpaceId, json: &[u8]) -> Option<(Op, EventId)> {
         let event = Event::parse(json).ok()?.verify().ok()?;
         let body = self.spaces.get(&space_id)?.open(&event).ok()?;
         Some((Op::decode(event.pubkey(), &body).ok()?, event.id()))
@@ -139,12 +143,15 @@ impl Engine {
             cx.txn.delete(Table::Ops, key.clone());
             cx.txn.uncount_op(&space_id)?;
         }
+        let mut base = self.base_states(cx, space_id, beads)?;
+        self.forget_doubts(cx, space_id, beads)?;
         for bead in beads {
-            cx.txn.reset_bead(&space_id, bead)?;
+            cx.txn.reset_bead(&space_id, bead, base.remove(bead))?;
         }
         let mut ops = Vec::new();
         cx.txn.scan(Table::Ops, &records::op::space_prefix(&space_id), &space_id.0, &mut |_, json| {
-            if let Some((mut op, id)) = self.stored_op(space_id, json) {
+            if let Some((mut op, id)) = self.stored_op(space_id, json).filter(|(op, _)| !self.is_history(&space_id, op))
+            {
                 op.writes.retain(|w| beads.contains(&w.id));
                 if !op.writes.is_empty() {
                     ops.push((op, id));
@@ -152,11 +159,14 @@ impl Engine {
             }
             ControlFlow::Continue(())
         })?;
+        let checkpoints = self.spaces.get(&space_id).map(|space| &space.checkpoints);
+        // Nothing above the base counts as seen while folding anew: what is replaced before it comes is remembered.
+        let seen = |dot: &Dot| checkpoints.is_some_and(|c| c.covers(&dot.writer, dot.seq));
         for (op, id) in ops {
+            self.note_doubts(cx, space_id, &op.writes);
             let stamp = Stamp { dot: Dot::new(op.writer, op.seq, &id), hlc: op.hlc };
             for write in &op.writes {
-                // Nothing counts as seen while folding anew: what is replaced before it comes is remembered as such.
-                let _ = cx.txn.change_bead(&space_id, &write.id, |state, _| state.apply(&stamp, write, &|_| false))?;
+                let _ = cx.txn.change_bead(&space_id, &write.id, |state, _| state.apply(&stamp, write, &seen))?;
             }
         }
         Ok(())

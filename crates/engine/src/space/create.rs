@@ -9,7 +9,7 @@ use crate::error::ApiError;
 use crate::records::{charter, space::SpaceRecord};
 use identity::{Charter, CharterChain, KeyEntry, Member, Role, SpaceKey, Visibility};
 use serde_json::{Map, Value, json};
-use types::{KeyId, MeshId, Table};
+use types::{EventId, KeyId, MeshId, Table};
 
 /// Longest name of a space in bytes.
 const NAME_LEN_MAX: usize = 64;
@@ -108,6 +108,11 @@ impl Engine {
         line["writers"] = json!(space.ends.len());
         line["forked_writers"] = json!(space.ends.values().filter(|t| t.forked()).count());
         line["missing"] = json!(missing_count(space));
+        line["checkpoint"] = json!({
+            "newest": space.checkpoints.newest.as_ref().map(|newest| json!({"id": newest.id, "ops": newest.ops})),
+            "base": space.checkpoints.base.as_ref().map(|base| EventId(base.id)),
+            "history_missing": space.checkpoints.history_missing(),
+            "history_days": space.charter.current().policy.get(crate::checkpoint::HISTORY_DAYS)});
         let workspaces = self.workspaces.values().filter(|w| w.space == id).map(|w| {
             let broken: Vec<Value> = w.broken.iter().map(|(line, why)| json!({"line": line, "error": why})).collect();
             json!({"dir": w.record.dir, "kind": w.kind, "in_step": w.base.is_some() && w.flight.is_none() && w.dirty.is_empty(),

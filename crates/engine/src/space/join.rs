@@ -63,7 +63,7 @@ impl Engine {
             progress: json!({"doing": "connecting", "to": ticket.peer_id, "addresses": ticket.addrs}),
         });
         let peer = ticket.peer_id;
-        self.joins.push(PendingJoin { call, ticket, started: cx.now, dial_at: cx.now, member_since: None });
+        self.joins.push(PendingJoin { call, ticket, started: cx.up, dial_at: cx.up, member_since: None });
         if self.peers.is_connected(&peer) {
             self.join_connected(cx, peer);
         }
@@ -75,10 +75,10 @@ impl Engine {
         let mut over = Vec::new();
         for (at, join) in self.joins.iter_mut().enumerate() {
             let peer = join.ticket.peer_id;
-            if join.member_since.is_none() && cx.now.since_ms(join.started) > PATIENCE_MS {
+            if join.member_since.is_none() && cx.up.since_ms(join.started) > PATIENCE_MS {
                 over.push(at);
-            } else if join.member_since.is_none() && cx.now >= join.dial_at && !self.peers.is_connected(&peer) {
-                join.dial_at = cx.now.plus_ms(DIAL_AGAIN_MS);
+            } else if join.member_since.is_none() && cx.up >= join.dial_at && !self.peers.is_connected(&peer) {
+                join.dial_at = cx.up.plus_ms(DIAL_AGAIN_MS);
                 cx.out.push(Effect::Net(NetEffect::Dial { peer, addrs: join.ticket.addrs.clone() }));
             }
         }
@@ -139,7 +139,7 @@ impl Engine {
             }
             // The connection broke: the next one shows the ticket again.
             Ok(_) | Err(_) => {
-                self.joins[at].dial_at = cx.now.plus_ms(500);
+                self.joins[at].dial_at = cx.up.plus_ms(500);
                 if self.peers.is_connected(&peer) {
                     self.join_connected(cx, peer);
                 }
@@ -149,7 +149,7 @@ impl Engine {
         let ticket = self.joins[at].ticket.clone();
         match self.enter(cx, &ticket, &welcome)? {
             Ok(()) => {
-                self.joins[at].member_since = Some(cx.now);
+                self.joins[at].member_since = Some(cx.up);
                 cx.out.push(Effect::Progress {
                     call,
                     progress: json!({"doing": "fetching beads", "space": ticket.name}),
@@ -212,6 +212,12 @@ impl Engine {
         Ok(Ok(()))
     }
 
+    /// Who waits for a space's first catch-up.
+    pub(crate) fn joining(&self, space_id: SpaceId) -> Option<CallId> {
+        let join = self.joins.iter().find(|j| j.ticket.space == space_id && j.member_since.is_some());
+        join.map(|join| join.call)
+    }
+
     fn free_name(&self, wanted: &str) -> String {
         let taken = |name: &str| self.spaces.values().any(|s| s.record.name == name);
         if !taken(wanted) {
@@ -223,7 +229,7 @@ impl Engine {
     /// After every exchange: who waits for a first catch-up and has it is answered.
     pub(crate) fn caught_up(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
         let Some(space) = self.spaces.get(&space_id) else { return Ok(()) };
-        if space.pull.is_some() {
+        if space.pull.is_some() || space.checkpoints.fetch.is_some() {
             return Ok(());
         }
         let Some(at) = self.joins.iter().position(|j| j.ticket.space == space_id && j.member_since.is_some()) else {
@@ -237,7 +243,7 @@ impl Engine {
         cx.reply(
             join.call,
             Ok(json!({"space": {"name": name, "id": space_id}, "beads": beads, "from": join.ticket.peer_id,
-                "took_ms": cx.now.since_ms(join.started)})),
+                "took_ms": cx.up.since_ms(join.started)})),
         );
         Ok(())
     }

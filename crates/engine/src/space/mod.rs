@@ -2,13 +2,16 @@
 
 mod charter;
 mod create;
+mod history;
 mod join;
 mod ticket;
 
 pub(crate) use charter::read_chain;
 pub(crate) use join::PendingJoin;
 
+use crate::checkpoint::Checkpoints;
 use crate::input::AskId;
+use crate::op::Op;
 use crate::records::space::SpaceRecord;
 use crate::sync::{Ends, RemoteTip};
 use identity::{CharterChain, Event, SpaceKey};
@@ -25,6 +28,10 @@ pub(crate) struct Pull {
     pub(crate) applied: u64,
     /// Writers whose ops did not join on to what we hold.
     pub(crate) gaps: BTreeSet<Writer>,
+    /// It fetches ops below the base.
+    pub(crate) fills: bool,
+    /// Pages so far.
+    pub(crate) pages: u64,
 }
 
 /// A space as it lives in memory: its records plus what is known of peers.
@@ -52,6 +59,7 @@ pub(crate) struct Space {
     pub(crate) exchange_at: UnixMs,
     /// When to see whether what was gossiped has arrived.
     pub(crate) confirm_at: Option<UnixMs>,
+    pub(crate) checkpoints: Checkpoints,
 }
 
 impl Space {
@@ -76,6 +84,7 @@ impl Space {
             pull: None,
             exchange_at: crate::sync::first_exchange(now),
             confirm_at: None,
+            checkpoints: Checkpoints::default(),
         }
     }
 
@@ -88,6 +97,12 @@ impl Space {
                 EventId(several.iter().fold(Sha256::new(), |hash, id| hash.chain_update(id.0)).finalize().into())
             }
         }
+    }
+
+    /// Whether an op goes on from an end of its writer's chain.
+    pub(crate) fn follows_an_end(&self, op: &Op) -> bool {
+        let ends = self.ends.get(&op.writer);
+        op.prev.as_ref().zip(ends).is_some_and(|(prev, ends)| ends.contains(op.seq - 1, prev))
     }
 
     pub(crate) fn key(&self, id: &KeyId) -> Option<&SpaceKey> {

@@ -8,7 +8,7 @@ use crate::entropy::draw;
 use crate::error::ApiError;
 use crate::peers::refusal;
 use crate::records::{host::HostRecord, ticket::TicketRecord};
-use identity::{Attestation, Conditions, Event, HostCard, Member, Role, Ticket, TicketSecret, kinds};
+use identity::{Attestation, Charter, Conditions, Event, HostCard, Member, Role, Ticket, TicketSecret, kinds};
 use proto::wire;
 use serde_json::{Map, json};
 use types::{SpaceId, Table, UnixMs, ViewError};
@@ -149,6 +149,19 @@ impl Engine {
             roles: vec![role],
             unknown: Map::new(),
         });
+        self.amend(cx, id, draft)
+    }
+
+    /// Signs a further charter version, takes it in and spreads it.
+    pub(crate) fn amend(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SpaceId,
+        mut draft: Charter,
+    ) -> Result<Result<(), String>, ViewError> {
+        let (Some(space), Some(owner)) = (self.spaces.get(&id), &self.owner) else {
+            return Ok(Err("the owner's key is not here".to_owned()));
+        };
         draft.next_owner = owner.commitment();
         let nonce = draw(cx.entropy);
         let sealed = space.keys.first().zip(space.keys.last()).map(|(secret, key)| (secret, key, nonce));

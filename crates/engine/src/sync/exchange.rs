@@ -10,7 +10,7 @@ use crate::records;
 use crate::space::Pull;
 use proto::{limits, names, wire};
 use std::collections::BTreeSet;
-use types::{EventId, PeerId, SpaceId, Table, UnixMs, ViewError};
+use types::{EventId, PeerId, PubKey, SpaceId, Table, UnixMs, ViewError, Writer};
 
 /// A heads exchange with some peer happens at least this often, plus up to half as much again.
 const EXCHANGE_EVERY_MS: u64 = 10_000;
@@ -38,6 +38,7 @@ impl Engine {
             charter: space.charter_stamp().0.to_vec(),
             digest: totals.digest.to_vec(),
             state_digest: totals.state_digest.to_vec(),
+            checkpoint: space.checkpoints.newest.as_ref().map(|newest| newest.event.clone()).unwrap_or_default(),
         }))
     }
 
@@ -50,7 +51,7 @@ impl Engine {
             return Ok(());
         }
         let soon = self.spaces.get(&space_id).and_then(|s| s.asked_at.get(&peer));
-        if soon.is_some_and(|at| cx.now.since_ms(*at) < ASK_GAP_MS) {
+        if soon.is_some_and(|at| cx.up.since_ms(*at) < ASK_GAP_MS) {
             if let Some(space) = self.spaces.get_mut(&space_id) {
                 space.ask_again.insert(peer);
             }
@@ -58,7 +59,7 @@ impl Engine {
         }
         let Some(heads) = self.heads(cx, space_id)? else { return Ok(()) };
         if let Some(space) = self.spaces.get_mut(&space_id) {
-            space.asked_at.insert(peer, cx.now);
+            space.asked_at.insert(peer, cx.up);
             space.ask_again.remove(&peer);
         }
         let request = wire::Request { body: Some(wire::request::Body::Heads(heads)) };
@@ -89,7 +90,7 @@ impl Engine {
     }
 
     fn confirm_when_due(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) {
-        if self.spaces.get(&space_id).and_then(|s| s.confirm_at).is_none_or(|at| cx.now < at) {
+        if self.spaces.get(&space_id).and_then(|s| s.confirm_at).is_none_or(|at| cx.up < at) {
             return;
         }
         let mut present = self.present(&space_id);
@@ -140,16 +141,16 @@ impl Engine {
     fn exchange_when_due(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
         let jitter = u64::from(u16::from_be_bytes(draw(cx.entropy))) * (EXCHANGE_EVERY_MS / 2) / 65_536;
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
-        if cx.now < space.exchange_at {
+        if cx.up < space.exchange_at {
             return Ok(());
         }
-        space.exchange_at = cx.now.plus_ms(EXCHANGE_EVERY_MS + jitter);
+        space.exchange_at = cx.up.plus_ms(EXCHANGE_EVERY_MS + jitter);
         let mut present = self.present(&space_id);
         let young: Vec<PeerId> =
-            present.iter().filter(|p| self.peers.greeted_within(p, cx.now, YOUNG_MS)).copied().collect();
+            present.iter().filter(|p| self.peers.greeted_within(p, cx.up, YOUNG_MS)).copied().collect();
         if !young.is_empty() {
             present = young;
-            self.exchange_soon(cx.now, space_id);
+            self.exchange_soon(cx.up, space_id);
         }
         if present.is_empty() {
             return Ok(());
@@ -173,7 +174,7 @@ impl Engine {
         space_id: SpaceId,
         told: &wire::Heads,
     ) -> Result<(), ViewError> {
-        let tips = heads::remote_tips(told);
+        let tips = heads::remote_tips(&told.tips);
         self.watch_own_chain(cx, space_id, &tips)?;
         if self.peers.lacks(&peer, names::SYNC) {
             return Ok(());
@@ -187,13 +188,18 @@ impl Engine {
             let request = wire::Request { body: Some(wire::request::Body::Charter(wire::CharterQuery { h })) };
             self.ask(cx, Asked::Charter(peer, space_id), &request);
         }
+        self.offered(cx, peer, space_id, &told.checkpoint)?;
         self.pump_pull(cx, space_id)
     }
 
     /// Somebody holds ops of our own number that we do not: this store is older than it was (a restored backup).
     fn watch_own_chain(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, tips: &[RemoteTip]) -> Result<(), ViewError> {
         let mine = self.writer();
-        for tip in tips.iter().filter(|t| t.writer == mine) {
+        let below = |tip: &&RemoteTip| {
+            let checkpoints = self.spaces.get(&space_id).map(|s| &s.checkpoints);
+            checkpoints.is_some_and(|c| c.covers(&tip.writer, tip.seq))
+        };
+        for tip in tips.iter().filter(|t| t.writer == mine && !below(t)) {
             if !cx.txn.any(Table::Ops, &records::op::key(&space_id, &mine, tip.seq, &tip.id))? {
                 self.new_incarnation(cx, "a peer knows later ops of this host than its own store");
                 break;
@@ -208,6 +214,10 @@ impl Engine {
         if space.pull.is_some() || self.read_only.is_some() {
             return Ok(());
         }
+        if self.pump_fetch(cx, space_id) {
+            return Ok(());
+        }
+        let Some(space) = self.spaces.get(&space_id) else { return Ok(()) };
         let candidates: Vec<PeerId> = space.peer_heads.keys().copied().collect();
         for peer in candidates {
             let ranges = self.missing_from(cx, space_id, &peer);
@@ -216,27 +226,69 @@ impl Engine {
                 space.peer_heads.remove(&peer);
                 continue;
             }
-            let body = proto::encode(&wire::PullRequest { h: space.h.clone(), ranges });
-            let ask = self.next_ask;
-            self.next_ask += 1;
-            space.pull = Some(Pull { ask, peer, applied: 0, gaps: BTreeSet::new() });
-            self.asks.insert(ask, Asked::Pull(peer, space_id));
-            cx.net(NetEffect::Pull { peer, ask, body });
+            let request = wire::PullRequest { h: space.h.clone(), ranges, ..Default::default() };
+            self.pull(cx, space_id, peer, &request, false);
             return Ok(());
         }
+        self.pump_history(cx, space_id);
         Ok(())
+    }
+
+    /// Fetches ops below the base when nothing else is to be fetched.
+    fn pump_history(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) {
+        if self.spaces.get(&space_id).is_none_or(|s| s.checkpoints.base.is_none()) {
+            return;
+        }
+        let mut present = self.present(&space_id);
+        while !present.is_empty() {
+            let at = u32::from_be_bytes(draw(cx.entropy)) as usize % present.len();
+            let peer = present.swap_remove(at);
+            let ranges = self.history_from(cx, space_id, &peer);
+            let Some(space) = self.spaces.get(&space_id) else { return };
+            if !ranges.is_empty() {
+                let request = wire::PullRequest { h: space.h.clone(), ranges, ..Default::default() };
+                return self.pull(cx, space_id, peer, &request, true);
+            }
+        }
+    }
+
+    /// Opens a pull stream.
+    pub(crate) fn pull(
+        &mut self,
+        cx: &mut Cx<'_>,
+        space_id: SpaceId,
+        peer: PeerId,
+        request: &wire::PullRequest,
+        fills: bool,
+    ) {
+        let Some(space) = self.spaces.get_mut(&space_id) else { return };
+        let ask = self.next_ask;
+        self.next_ask += 1;
+        space.pull = Some(Pull { ask, peer, applied: 0, gaps: BTreeSet::new(), fills, pages: 0 });
+        self.asks.insert(ask, Asked::Pull(peer, space_id));
+        cx.net(NetEffect::Pull { peer, ask, body: proto::encode(request) });
     }
 
     fn missing_from(&self, cx: &Cx<'_>, space_id: SpaceId, peer: &PeerId) -> Vec<wire::Range> {
         let Some(space) = self.spaces.get(&space_id) else { return Vec::new() };
         let Some(theirs) = space.peer_heads.get(peer) else { return Vec::new() };
+        let not_there = space.checkpoints.floors_of.get(peer);
         let has = |tip: &RemoteTip| {
-            space.blocked.contains_key(&tip.writer)
+            space.checkpoints.covers(&tip.writer, tip.seq)
+                || space.blocked.contains_key(&tip.writer)
                 || space.refused.contains(&tip.id)
                 || space.ends.get(&tip.writer).is_some_and(|e| e.contains(tip.seq, &tip.id))
                 || cx.txn.any(Table::Ops, &records::op::key(&space_id, &tip.writer, tip.seq, &tip.id)).unwrap_or(false)
         };
-        heads::missing(&space.ends, theirs, &has, &|w| space.back.get(w).copied().unwrap_or(0))
+        let mut ranges = heads::missing(&space.ends, theirs, &has, &|w| space.back.get(w).copied().unwrap_or(0));
+        // What it said that it does not hold op by op is not asked of it again.
+        ranges.retain(|range| {
+            let floor = PubKey::from_slice(&range.host)
+                .ok()
+                .and_then(|host| not_there?.get(&Writer { host, incarnation: range.incarnation }));
+            floor.is_none_or(|floor| range.from > *floor)
+        });
+        ranges
     }
 
     /// A peer wants ops.
@@ -250,7 +302,13 @@ impl Engine {
         let plan = match proto::decode::<wire::PullRequest>(body, limits::FRAME_BYTES_MAX) {
             Err(_) => ServePlan::refuse("malformed", "not a pull request"),
             Ok(request) => match self.reader_of(&peer, &request.h) {
-                Some(space_id) => ServePlan::ranges(space_id, &request.ranges),
+                Some(space_id) if request.checkpoint.is_empty() => {
+                    ServePlan::ranges(space_id, &request.ranges, self.floors(&space_id))
+                }
+                Some(space_id) => match EventId::from_slice(&request.checkpoint) {
+                    Ok(id) => ServePlan::checkpoint(space_id, id, request.part),
+                    Err(_) => ServePlan::refuse("malformed", "not a checkpoint's id"),
+                },
                 None => {
                     self.count("pull_refused");
                     ServePlan::refuse("not_a_member", "not a member of this space")
@@ -270,7 +328,7 @@ impl Engine {
 
     /// One page of a pull of ours.
     pub(crate) fn page(&mut self, cx: &mut Cx<'_>, ask: AskId, body: &[u8]) -> Result<(), ViewError> {
-        let Some(Asked::Pull(_, space_id)) = self.asks.get(&ask).cloned() else { return Ok(()) };
+        let Some(Asked::Pull(peer, space_id)) = self.asks.get(&ask).cloned() else { return Ok(()) };
         let Ok(page) = proto::decode::<wire::PullPage>(body, limits::FRAME_BYTES_MAX) else {
             self.count("malformed_page");
             return Ok(());
@@ -278,6 +336,15 @@ impl Engine {
         if page.refusal.is_some() {
             self.count("pull_was_refused");
             return Ok(());
+        }
+        let pull = self.spaces.get_mut(&space_id).and_then(|s| s.pull.as_mut());
+        let Some(pull) = pull.filter(|pull| pull.ask == ask) else { return Ok(()) };
+        pull.pages += 1;
+        if pull.pages == 1 {
+            self.note_floors(space_id, peer, &page.floors);
+        }
+        if !page.parts.is_empty() {
+            self.take_parts(cx, space_id, ask, &page.parts)?;
         }
         for event in &page.events {
             let taken = self.take_in(cx, space_id, event)?;
@@ -311,6 +378,10 @@ impl Engine {
         if result.is_err() {
             self.count("pull_failed");
         }
+        self.fetch_ended(space_id, ask);
+        if pull.fills {
+            self.fill_ended(cx, space_id, pull.applied);
+        }
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
         space.back.retain(|writer, _| pull.gaps.contains(writer));
         let top = space.peer_heads.get(&peer).and_then(|tips| tips.iter().map(|t| t.seq).max()).unwrap_or(0);
@@ -343,6 +414,8 @@ impl Engine {
             space.peer_heads.remove(&peer);
             space.asked_at.remove(&peer);
             space.ask_again.remove(&peer);
+            space.checkpoints.floors_of.remove(&peer);
+            space.checkpoints.fetch.take_if(|fetch| fetch.peer == peer);
             if let Some(pull) = space.pull.take_if(|p| p.peer == peer) {
                 self.asks.remove(&pull.ask);
                 self.pump_pull(cx, space_id)?;

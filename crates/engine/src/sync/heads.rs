@@ -17,12 +17,12 @@ pub(crate) struct RemoteTip {
 }
 
 /// Reads the ends a peer told; ill-formed ones are skipped, the number is limited.
-pub(crate) fn remote_tips(heads: &wire::Heads) -> Vec<RemoteTip> {
+pub(crate) fn remote_tips(tips: &[wire::Tip]) -> Vec<RemoteTip> {
     let tip = |t: &wire::Tip| {
         let writer = Writer { host: PubKey::from_slice(&t.host).ok()?, incarnation: t.incarnation };
         Some(RemoteTip { writer, seq: t.seq, id: EventId::from_slice(&t.id).ok()? })
     };
-    heads.tips.iter().take(limits::TIPS_MAX).filter_map(tip).collect()
+    tips.iter().take(limits::TIPS_MAX).filter_map(tip).collect()
 }
 
 /// Our ends, for telling a peer.
@@ -111,7 +111,6 @@ mod tests {
     #[test]
     fn ill_formed_tips_are_skipped() {
         let bad = wire::Tip { host: vec![1; 31], incarnation: 0, seq: 1, id: vec![0; 32] };
-        let heads = wire::Heads { tips: vec![bad], ..Default::default() };
-        assert!(remote_tips(&heads).is_empty());
+        assert!(remote_tips(&[bad]).is_empty());
     }
 }

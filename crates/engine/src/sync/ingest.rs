@@ -2,12 +2,12 @@
 
 use crate::engine::{Cx, Engine};
 use crate::op::{Op, OpError};
-use crate::records::{self, tips, waiting};
-use beads::Stamp;
+use crate::records::{self, waiting};
 use identity::{Event, kinds};
 use proto::limits;
 use serde_json::json;
-use types::{Dot, EventId, SpaceId, Table, ViewError, Writer};
+use std::collections::BTreeSet;
+use types::{EventId, SpaceId, Table, ViewError, Writer};
 
 /// So long, in milliseconds, nothing is asked of a writer of whom an op waits for the clock.
 const BLOCKED_MS_MAX: u64 = 60_000;
@@ -39,6 +39,7 @@ impl Engine {
         let taken = match event.kind() {
             kinds::BEAD_OP => self.take_op(cx, space_id, &event, bytes)?,
             kinds::CHARTER => self.take_charter(cx, space_id, &event)?,
+            kinds::CHECKPOINT => self.take_checkpoint(space_id, &event),
             _ => Taken::Rejected("unknown_kind"),
         };
         if let Taken::Rejected(code) = taken {
@@ -67,6 +68,8 @@ impl Engine {
         };
         let id = event.id();
         if cx.txn.any(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq, &id))? {
+            // It may have come before the base did.
+            self.history_is_here(cx, space_id, &op)?;
             return Ok(Taken::Known);
         }
         if !space.charter.knows(&op.charter) {
@@ -79,11 +82,15 @@ impl Engine {
         if let Err(refused) = space.charter.check_op(&op.writer, op.seq, &id, &op.charter) {
             return Ok(Taken::Rejected(refused.code()));
         }
+        if self.is_history(&space_id, &op) {
+            return self.take_history(cx, space_id, &op, id, bytes);
+        }
         if op.hlc.check(cx.now).is_err() {
             self.park(cx, space_id, &op, id, bytes)?;
             return Ok(Taken::Waits(op.writer));
         }
         if let Some(prev) = &op.prev
+            && !space.follows_an_end(&op)
             && !cx.txn.any(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq - 1, prev))?
         {
             return Ok(Taken::Gap(op.writer));
@@ -103,31 +110,11 @@ impl Engine {
         json: Vec<u8>,
     ) -> Result<(), ViewError> {
         cx.txn.put(Table::Ops, records::op::key(&space_id, &op.writer, op.seq, &id), json);
-        let tips_key = tips::key(&space_id, &op.writer);
-        let mut ends: tips::Tips = cx.txn.record(Table::Tips, &tips_key)?.unwrap_or_default();
-        if ends.advance(op.seq, &id, op.prev.as_ref()) {
-            self.forked(cx, space_id, op, id);
-        }
-        cx.txn.put_record(Table::Tips, tips_key, &ends);
-        if let Some(space) = self.spaces.get_mut(&space_id) {
-            space.ends.insert(op.writer, ends);
-        }
-        let stamp = Stamp { dot: Dot::new(op.writer, op.seq, &id), hlc: op.hlc };
-        for of_one_bead in op.writes.chunk_by(|a, b| a.id == b.id) {
-            let Some(id) = of_one_bead.first().map(|write| &write.id) else { continue };
-            let refused = cx.txn.change_bead(&space_id, id, |state, txn| {
-                let seen = |dot: &Dot| *dot != stamp.dot && txn.has_dot(&space_id, dot);
-                of_one_bead.iter().filter(|write| state.apply(&stamp, write, &seen).is_err()).count()
-            })?;
-            for _ in 0..refused {
-                // The same on every host: the op counts, this write has no effect.
-                self.count("write_without_effect");
-            }
-        }
+        self.fold_op(cx, space_id, op, id, &BTreeSet::new())?;
         cx.txn.count_op(&space_id)
     }
 
-    fn forked(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, op: &Op, id: EventId) {
+    pub(crate) fn forked(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, op: &Op, id: EventId) {
         self.count("fork");
         let what = format!("{} wrote op {} twice (now {})", op.writer.host.fmt_short(), op.seq, id.fmt_short());
         let key = records::op::key(&space_id, &op.writer, op.seq, &id);
@@ -182,7 +169,8 @@ impl Engine {
             self.take_in(cx, space_id, &event)?;
         }
         if let Some(space) = self.spaces.get_mut(&space_id) {
-            space.blocked.retain(|_, until| *until > cx.now.0);
+            let latest = cx.now.plus_ms(BLOCKED_MS_MAX).0;
+            space.blocked.retain(|_, until| *until > cx.now.0 && *until <= latest);
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ impl Engine {
         if self.gossip && bytes < limits::GOSSIP_BYTES_MAX {
             let data = proto::encode(&wire::Gossip { events });
             cx.net(NetEffect::Publish { topic: space.topic.clone(), data });
-            self.confirm_later(cx.now, space_id);
+            self.confirm_later(cx.up, space_id);
         } else {
             self.push_heads(space_id, None);
         }

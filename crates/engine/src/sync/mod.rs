@@ -8,6 +8,6 @@ mod local;
 mod serve;
 
 pub(crate) use exchange::first_exchange;
-pub(crate) use heads::{Ends, RemoteTip};
+pub(crate) use heads::{Ends, RemoteTip, remote_tips, wire_tips};
 pub(crate) use ingest::Taken;
 pub use serve::{ServePlan, serve_page};

@@ -1,10 +1,11 @@
 //! Serving a pull from the store, page by page, so that a slow reader costs no memory.
 
+use crate::records::checkpoint::part_key;
 use crate::records::op;
 use proto::{limits, wire};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use types::{PubKey, SpaceId, Table, View, ViewError, Writer};
+use types::{EventId, PubKey, SpaceId, Table, View, ViewError, Writer};
 
 /// What a peer may have: the engine's answer to a pull request.
 #[derive(Clone, Debug)]
@@ -14,22 +15,42 @@ pub struct ServePlan {
     /// Where the next page begins inside the first range.
     cursor: Option<Vec<u8>>,
     refusal: Option<(String, String)>,
+    /// What is not held op by op, told with the first page.
+    floors: Vec<wire::Tip>,
+    /// A checkpoint and its next part, instead of ranges.
+    checkpoint: Option<(EventId, u32)>,
     done: bool,
 }
 
 impl ServePlan {
-    pub(crate) fn ranges(space: SpaceId, ranges: &[wire::Range]) -> ServePlan {
+    pub(crate) fn ranges(space: SpaceId, ranges: &[wire::Range], floors: Vec<wire::Tip>) -> ServePlan {
         let range = |r: &wire::Range| {
             let writer = Writer { host: PubKey::from_slice(&r.host).ok()?, incarnation: r.incarnation };
             Some((writer, r.from.max(1), if r.to == 0 { u64::MAX } else { r.to }))
         };
         let ranges = ranges.iter().take(limits::PULL_RANGES_MAX).filter_map(range).collect();
-        ServePlan { space, ranges, cursor: None, refusal: None, done: false }
+        ServePlan { ranges, floors, ..ServePlan::empty(space) }
+    }
+
+    pub(crate) fn checkpoint(space: SpaceId, id: EventId, part: u32) -> ServePlan {
+        ServePlan { checkpoint: Some((id, part)), ..ServePlan::empty(space) }
     }
 
     pub(crate) fn refuse(code: &str, message: &str) -> ServePlan {
         let refusal = Some((code.to_owned(), message.to_owned()));
-        ServePlan { space: SpaceId([0; 32]), ranges: VecDeque::new(), cursor: None, refusal, done: false }
+        ServePlan { refusal, ..ServePlan::empty(SpaceId([0; 32])) }
+    }
+
+    fn empty(space: SpaceId) -> ServePlan {
+        ServePlan {
+            space,
+            ranges: VecDeque::new(),
+            cursor: None,
+            refusal: None,
+            floors: Vec::new(),
+            checkpoint: None,
+            done: false,
+        }
     }
 }
 
@@ -44,6 +65,15 @@ pub fn serve_page(view: &dyn View, plan: &mut ServePlan) -> Result<Option<Vec<u8
     let mut page = wire::PullPage::default();
     if let Some((code, message)) = plan.refusal.take() {
         page.refusal = Some(wire::Refusal { code, message });
+    }
+    page.floors = std::mem::take(&mut plan.floors);
+    if let Some((id, part)) = &mut plan.checkpoint {
+        // One part fills a page; a plan holds no more than its place.
+        page.parts.extend(view.get(Table::Checkpoints, &part_key(&plan.space, id, *part))?);
+        *part = part.saturating_add(1);
+        plan.done = page.parts.is_empty();
+        page.last = plan.done;
+        return Ok(Some(proto::encode(&page)));
     }
     let mut bytes = 0;
     while bytes < limits::PAGE_BYTES {
@@ -81,7 +111,7 @@ pub fn serve_page(view: &dyn View, plan: &mut ServePlan) -> Result<Option<Vec<u8
 mod tests {
     use super::*;
     use crate::memory::Memory;
-    use types::{EventId, Put};
+    use types::Put;
 
     #[test]
     fn pages_hold_every_op_of_the_ranges_once_and_in_order() {
@@ -93,7 +123,7 @@ mod tests {
             store.apply(&[Put { table: Table::Ops, key: op::key(&space, &writer, seq, &EventId([0; 32])), value }]);
         }
         let range = wire::Range { host: vec![2; 32], incarnation: 3, from: 5, to: 50 };
-        let mut plan = ServePlan::ranges(space, &[range]);
+        let mut plan = ServePlan::ranges(space, &[range], Vec::new());
         let mut seen = Vec::new();
         let mut pages = 0;
         while let Some(frame) = serve_page(&store, &mut plan).unwrap() {

@@ -30,14 +30,14 @@ impl Engine {
         let Some(ws) = self.workspaces.get_mut(&id) else { return Ok(()) };
         let Some(base) = ws.base else { return Ok(()) };
         if ws.flight.is_some()
-            || cx.now < ws.rest_until
+            || cx.up < ws.rest_until
             || !ws.broken.is_empty()
             || (ws.dirty.is_empty() && ws.forced.is_empty())
         {
             return Ok(());
         }
         match &ws.failed {
-            Some((_, at)) if cx.now.since_ms(*at) < RETRY_MS => return Ok(()),
+            Some((_, at)) if cx.up.since_ms(*at) < RETRY_MS => return Ok(()),
             _ => ws.failed = None,
         }
         let forced = std::mem::take(&mut ws.forced);
@@ -56,7 +56,7 @@ impl Engine {
         let shadows = changes.into_iter().map(|(line_id, _, record)| (line_id, record)).collect();
         if let Some(ws) = self.workspaces.get_mut(&id) {
             ws.attempts += 1;
-            ws.flight = Some(Flight { attempt: ws.attempts, begun: cx.now, states, shadows });
+            ws.flight = Some(Flight { attempt: ws.attempts, begun: cx.up, states, shadows });
             let attempt = ws.attempts;
             cx.workspace(WorkspaceEffect::Prepare { workspace: id, attempt, base, lines });
         }

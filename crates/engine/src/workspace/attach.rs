@@ -43,7 +43,7 @@ impl Engine {
         }
         let id = self.workspaces.keys().next_back().map_or(1, |last| last + 1);
         let record = WorkspaceRecord { dir: dir.to_owned(), space: space.0, fresh: true, ..WorkspaceRecord::default() };
-        let mut workspace = Workspace::new(id, record, kind, &Vec::new(), cx.now);
+        let mut workspace = Workspace::new(id, record, kind, &Vec::new(), cx.up);
         workspace.ancestors = ancestors;
         for text in generations.iter().take(rec::GENERATIONS_MAX as usize) {
             let mut generation: Generation = [0; 20];

@@ -35,7 +35,7 @@ impl Engine {
             WorkspaceInput::Failed { workspace, reason } => {
                 cx.warn("workspace_failed", reason.clone());
                 if let Some(ws) = self.workspaces.get_mut(&workspace) {
-                    ws.failed = Some((reason, cx.now));
+                    ws.failed = Some((reason, cx.up));
                 }
                 Ok(())
             }
@@ -99,7 +99,7 @@ impl Engine {
         let limit = DELETES_MIN.max(snapshot.beads_total / 100);
         if let Some(ws) = self.workspaces.get(&id).filter(|_| gone.len() as u64 <= limit) {
             // Whoever read the file before we wrote a line may write it without that line: an older file, no delete.
-            let young = gone.iter().filter(|(line_id, _)| ws.is_young(line_id, cx.now));
+            let young = gone.iter().filter(|(line_id, _)| ws.is_young(line_id, cx.up));
             news.stale.extend(young.map(|(line_id, _)| line_id.clone()));
         }
         let mut question = Vec::new();
@@ -196,7 +196,7 @@ impl Engine {
             }
             let change = diff(&record.shadow, &bead);
             // The times of two versions may be equal: ops of several hosts arrive in any order.
-            let read_before = ws.is_young(&line_id, cx.now) && record.past.contains(&line_hash(&bead));
+            let read_before = ws.is_young(&line_id, cx.up) && record.past.contains(&line_hash(&bead));
             if change.stale || read_before {
                 // Older than what the line showed last. What it said before is no news; what nobody has seen before (an
                 // edit under a slow clock, a branch from elsewhere) is kept beside what is shown, below it.
@@ -368,7 +368,7 @@ impl Engine {
         }
         let Some(ws) = self.workspaces.get_mut(&id) else { return Ok(()) };
         Self::remember_generation(cx, ws, *generation)?;
-        let young = ws.written(written.into_iter(), cx.now);
+        let young = ws.written(written.into_iter(), cx.up);
         cx.txn.put_record(Table::Workspaces, rec::young_key(id), &young);
         cx.txn.put_record(Table::Workspaces, rec::key(id), &ws.record);
         Ok(())
@@ -388,7 +388,7 @@ impl Engine {
                 self.promote_intent(cx, id, &generation)?;
                 if let Some(ws) = self.workspaces.get_mut(&id) {
                     if let Some(flight) = ws.flight.take_if(|f| f.attempt == attempt) {
-                        ws.rest_until = cx.now.plus_ms(cx.now.since_ms(flight.begun).min(REST_MS_MAX));
+                        ws.rest_until = cx.up.plus_ms(cx.up.since_ms(flight.begun).min(REST_MS_MAX));
                     }
                     ws.base = Some(generation);
                 }
@@ -410,7 +410,7 @@ impl Engine {
             ApplyResult::Failed(why) => {
                 cx.warn("workspace_write_failed", why.clone());
                 if let Some(ws) = self.workspaces.get_mut(&id) {
-                    ws.failed = Some((why, cx.now));
+                    ws.failed = Some((why, cx.up));
                 }
             }
         }

@@ -42,6 +42,24 @@ impl CharterChain {
         self.version(charter).is_some_and(|c| c.may_write(npub)) && !self.void(charter)
     }
 
+    /// Whether the newest removals of a writer's host leave this op out, whatever version it names. For chains whose
+    /// ops are not at hand; see [`CharterChain::check_op`].
+    pub fn cut_off(&self, writer: &Writer, seq: u64, id: &EventId) -> bool {
+        let removals = self.removals.get(&writer.host).map(Vec::as_slice).unwrap_or_default();
+        let standing = |r: &&usize| !self.void.has(**r) && !removals.iter().any(|q| self.versions[*q].before.has(**r));
+        removals.iter().filter(standing).any(|r| {
+            let (last, last_id) = self.last_valid(*r, writer);
+            seq > last || (seq == last && last_id.as_ref() != Some(id))
+        })
+    }
+
+    /// The last op of a writer that a removal leaves valid.
+    fn last_valid(&self, removal: usize, writer: &Writer) -> (u64, Option<EventId>) {
+        let removed = self.versions[removal].charter.removed.iter().find(|x| x.npub == writer.host);
+        let cutoff = removed.and_then(|x| x.cutoffs.iter().find(|c| c.incarnation == writer.incarnation));
+        cutoff.map_or((0, None), |c| (c.seq, c.id))
+    }
+
     /// Whether an op counts: its host may write under the version that it names, and no version beside or after that
     /// one cuts it off. Every such removal must leave it valid, so the lowest cut-off wins. A removal before the
     /// version that the op names is over: the host came back.
@@ -64,9 +82,7 @@ impl CharterChain {
         let mut lowest: Option<(u64, Option<EventId>)> = None;
         let mut other = false;
         for r in removals.iter().filter(|r| !self.void.has(**r) && !version.before.has(**r)) {
-            let removed = self.versions[*r].charter.removed.iter().find(|x| x.npub == writer.host);
-            let cutoff = removed.and_then(|x| x.cutoffs.iter().find(|c| c.incarnation == writer.incarnation));
-            let (last, last_id) = cutoff.map_or((0, None), |c| (c.seq, c.id));
+            let (last, last_id) = self.last_valid(*r, writer);
             other |= seq == last && last_id.as_ref() != Some(id);
             if lowest.is_none_or(|(seq, _)| last < seq) {
                 lowest = Some((last, last_id));

@@ -84,7 +84,12 @@ impl Play {
         self.world.happen(at, Input::Net(NetInput::Gossip { peer, topic, data, message }));
         self.wait(6)?;
         let kept = records(self.world.nodes[at].disk.kept(), Table::Charters);
-        Ok(kept.iter().any(|(key, _)| key.ends_with(&event.id().0)))
+        let kept = kept.iter().any(|(key, _)| key.ends_with(&event.id().0));
+        if !kept {
+            // It was lost with the power before anybody heard of it: nobody can replay it.
+            self.world.wires.gossiped.remove(&message);
+        }
+        Ok(kept)
     }
 
     /// One more machine is invited; it joins whenever it gets through.
@@ -193,6 +198,14 @@ impl Play {
             self.world.count_many("charter_changes", 2);
         }
         Ok(())
+    }
+
+    /// The machines among these that every newest version of the owner's machine names. A machine that only one of
+    /// several concurrent versions names is answered by nobody until a further version merges them.
+    pub(super) fn named_by_all(&self, group: &[usize]) -> Result<Vec<usize>, String> {
+        let chain = self.papers()?.chain(&self.world.nodes[0].disk.now)?;
+        let named = |at: &usize| chain.may_read(&PubKey(self.world.nodes[*at].npub));
+        Ok(group.iter().copied().filter(named).collect())
     }
 
     /// The owner makes one version of several.

@@ -6,6 +6,7 @@ mod machines;
 mod mallory;
 mod people;
 mod sabotage;
+mod years;
 
 use crate::check::{self, Failure, Ledger};
 use crate::disk::OpName;
@@ -37,20 +38,22 @@ pub struct Options {
     pub log: bool,
     /// What to break on purpose, to see that a run can fail.
     pub bug: Option<Bug>,
+    /// Whether days pass in the end, over which history is dropped.
+    pub days: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { nodes: 5, actions: 120, troubles: Troubles::all(), gossip: true, log: false, bug: None }
+        Options { nodes: 5, actions: 120, troubles: Troubles::all(), gossip: true, log: false, bug: None, days: false }
     }
 }
 
 impl Options {
     /// How a seed is played when nothing else is said: 4 to 8 machines, every 20th time 12 to 30, every fifth time
-    /// without gossip.
+    /// without gossip; every fourth time, days pass in the end.
     pub fn of_seed(seed: u64) -> Options {
         let nodes = if seed.is_multiple_of(20) { 12 + (seed / 20 % 19) as usize } else { 4 + (seed % 5) as usize };
-        Options { nodes, gossip: seed % 5 != 3, ..Options::default() }
+        Options { nodes, gossip: seed % 5 != 3, days: seed % 4 == 1, ..Options::default() }
     }
 }
 
@@ -80,6 +83,9 @@ pub const COUNTED: &[&str] = &[
     "answers_lost",
     "backups",
     "charter_changes",
+    "checkpoint_adopted",
+    "checkpoint_confirmed",
+    "checkpoint_made",
     "clock_jumps",
     "clocks_skewed",
     "concurrent_charters",
@@ -95,6 +101,7 @@ pub const COUNTED: &[&str] = &[
     "equivocations",
     "forks",
     "gossip_lost",
+    "history_whole",
     "hostile_inputs",
     "joined_late",
     "lies_about_heads",
@@ -102,9 +109,11 @@ pub const COUNTED: &[&str] = &[
     "mends",
     "merged_charters",
     "never_answered",
+    "ops_dropped",
     "ops_from_the_future",
     "ops_never_due",
     "poisoned",
+    "poisoned_parts",
     "pulls",
     "pulls_cut_off",
     "remarks",
@@ -116,6 +125,18 @@ pub const COUNTED: &[&str] = &[
     "withheld",
     "writes_lost_unsynced",
 ];
+
+/// Of whom agreement is expected.
+#[derive(Clone, Copy)]
+enum Who {
+    /// Every machine whose word counts.
+    All,
+    /// Those whom no concurrent version of the charter leaves out.
+    NamedByAll,
+}
+
+/// What a machine says of its space.
+type Say = fn(&mut World, usize) -> Option<String>;
 
 struct Play {
     world: World,
@@ -196,7 +217,8 @@ impl Play {
         self.sabotage_after_storm()?;
         self.heal()?;
         self.sabotage_after_healing()?;
-        self.compare()
+        self.compare()?;
+        self.years()
     }
 
     fn troubled(&self, by: Trouble) -> bool {
@@ -310,13 +332,29 @@ impl Play {
         for node in &mut self.world.nodes {
             node.crash = None;
         }
-        self.agree()?;
+        self.agree(Who::NamedByAll)?;
         self.merge_charters()?;
-        self.agree()
+        self.agree(Who::All)
+    }
+
+    fn who(&self, who: Who) -> Result<Vec<usize>, String> {
+        match who {
+            Who::All => Ok(self.group()),
+            Who::NamedByAll => self.named_by_all(&self.group()),
+        }
     }
 
     /// Waits until all machines hold the same.
-    fn agree(&mut self) -> Result<(), String> {
+    fn agree(&mut self, who: Who) -> Result<(), String> {
+        self.agree_as(who, check::totals)
+    }
+
+    /// Waits until all machines say the same.
+    fn agree_on(&mut self, say: Say) -> Result<(), String> {
+        self.agree_as(Who::All, say)
+    }
+
+    fn agree_as(&mut self, who: Who, say: Say) -> Result<(), String> {
         let begun = self.world.now;
         let patience_ms = 120_000 + self.future_ms();
         let mut lines = Vec::new();
@@ -324,15 +362,15 @@ impl Play {
             self.wait(2_000)?;
             self.world.tick_ms = if self.world.now - begun > 60_000 { 1_000 } else { 100 };
             self.see_who_joined();
-            let group = self.group();
-            lines = group.iter().map(|at| check::totals(&mut self.world, *at)).collect();
+            let group = self.who(who)?;
+            lines = group.iter().map(|at| say(&mut self.world, *at)).collect();
             if lines.iter().all(|l| l.is_some() && *l == lines[0]) && self.nothing_waits(&group) {
                 self.agreed_after_ms += self.world.now - begun;
                 return Ok(());
             }
         }
         let mut sides: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
-        for (at, line) in self.group().iter().zip(lines) {
+        for (at, line) in self.who(who)?.iter().zip(lines) {
             sides.entry(line).or_default().push(self.world.nodes[*at].name.clone());
         }
         Err(format!("machines do not agree {patience_ms} ms after all was mended: {sides:?}"))
@@ -341,10 +379,22 @@ impl Play {
     fn compare(&mut self) -> Result<(), String> {
         let group = self.group();
         self.world.count_many("accepted", self.ledger.len() as u64);
+        self.count_checkpoints();
         let void = self.ledger.iter().filter(|op| self.model.void(op)).count();
         self.world.count_many("edits_cut_off", void as u64);
         check::disks(&self.world, &group, &self.ledger, &self.model)?;
         check::shown(&mut self.world, &group, &self.model)
+    }
+
+    /// What became of checkpoints, as far as the machines remember since they were started.
+    fn count_checkpoints(&mut self) {
+        const WHAT: [&str; 4] = ["checkpoint_adopted", "checkpoint_confirmed", "checkpoint_made", "history_whole"];
+        for at in 0..self.world.nodes.len() {
+            let Some(Ok(status)) = self.world.query(at, Command::Status {}) else { continue };
+            for what in WHAT {
+                self.world.count_many(what, status["counters"][what].as_u64().unwrap_or(0));
+            }
+        }
     }
 
     /// The machines whose word counts: honest, and of present members.

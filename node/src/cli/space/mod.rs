@@ -1,8 +1,10 @@
 //! `townmesh space …`: spaces, and the directories coupled with them.
 
 pub(super) mod attach;
+mod checkpoint;
 mod deletes;
 mod detach;
+mod history;
 mod ls;
 mod new;
 mod show;
@@ -36,6 +38,10 @@ enum Action {
     Show(show::Args),
     /// Answer the question about many lines that vanished from a file
     Deletes(deletes::Args),
+    /// Make a checkpoint now, from which newcomers begin
+    Checkpoint(checkpoint::Args),
+    /// Say for how many days every single change is kept
+    History(history::Args),
     /// End the coupling of a directory; its file stays as it is
     Detach(detach::Args),
 }
@@ -47,6 +53,8 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
         Action::Attach(args) => attach::run(cx, &args),
         Action::Show(args) => show::run(cx, &args),
         Action::Deletes(args) => deletes::run(cx, &args),
+        Action::Checkpoint(args) => checkpoint::run(cx, &args),
+        Action::History(args) => history::run(cx, &args),
         Action::Detach(args) => detach::run(cx, &args),
     }
 }

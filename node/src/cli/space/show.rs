@@ -37,5 +37,12 @@ fn human(space: &Value, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "    {question} lines vanished at once: townmesh space deletes --accept | --restore")?;
         }
     }
+    let checkpoint = &space["checkpoint"];
+    if let Some(ops) = checkpoint["newest"]["ops"].as_u64() {
+        writeln!(out, "  checkpoint after {ops} ops, {} older ops not here", number(checkpoint, "history_missing"))?;
+    }
+    if let Some(days) = checkpoint["history_days"].as_u64() {
+        writeln!(out, "  history    of {days} days")?;
+    }
     Ok(())
 }
