@@ -36,7 +36,7 @@ pub use ids::{common_prefix, make_id};
 pub use json::{JSON_DEPTH_MAX, JsonError, parse_json};
 pub use line::{LineError, Parsed, parse_line};
 pub use merge3::{MergeConflict, MergeError, Merged, Settled, SettledRule, merge3};
-pub use ready::ready;
+pub use ready::{External, ExternalTarget, external_blockers, ready};
 pub use shown::{Conflict, ConflictValue, Contribution, Shown, ShownUnit};
 pub use state::BeadState;
 pub use time::{instant_ns, instant_text};

@@ -2,20 +2,81 @@
 
 use crate::bead::Bead;
 use crate::time::instant_ns;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::{HashMap, VecDeque};
 use types::UnixMs;
 
 /// Types that are never work of their own.
 const NO_WORK: [&str; 7] = ["merge-request", "gate", "molecule", "message", "agent", "role", "rig"];
 
+/// What is known of something in another project that a bead depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum External {
+    /// It is there and done.
+    Met,
+    /// It is known and not done: it blocks.
+    Open,
+    /// Nothing is known of it here: it does not block, as in bd, and is shown as unknown.
+    Unknown,
+}
+
+/// What a dependency on another project's work says: `external:PROJECT:WHAT`, where `WHAT` is a bead's id, or what a bead
+/// with the label `provides:WHAT` provides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExternalTarget<'a> {
+    /// The project.
+    pub project: &'a str,
+    /// A bead's id, or what is provided.
+    pub what: &'a str,
+}
+
+impl<'a> ExternalTarget<'a> {
+    /// Reads a dependency's target; `None` when it is one of this project, or incomplete.
+    pub fn parse(target: &'a str) -> Option<ExternalTarget<'a>> {
+        let (project, what) = target.strip_prefix("external:")?.split_once(':')?;
+        (!project.is_empty() && !what.is_empty()).then_some(ExternalTarget { project, what })
+    }
+
+    /// What the beads of its project say about it.
+    pub fn look<'b>(&self, beads: impl Iterator<Item = &'b Bead>) -> External {
+        let provides = format!("provides:{}", self.what);
+        let mut found = false;
+        for bead in beads {
+            if bead.id.as_str() == self.what || bead.labels().any(|label| label == provides) {
+                found = true;
+                if bead.text("status") == "closed" {
+                    return External::Met;
+                }
+            }
+        }
+        if found { External::Open } else { External::Unknown }
+    }
+}
+
+/// Whether an edge of this type blocks by itself.
+fn blocks(edge: &Map<String, Value>) -> bool {
+    matches!(edge_type(edge), "blocks" | "conditional-blocks")
+}
+
+fn edge_type(edge: &Map<String, Value>) -> &str {
+    edge.get("type").and_then(Value::as_str).unwrap_or("blocks")
+}
+
+/// What a bead depends on in other projects, if that blocks.
+pub fn external_blockers(bead: &Bead) -> impl Iterator<Item = &str> {
+    bead.dependencies()
+        .filter(|(target, edge)| target.starts_with("external:") && blocks(edge))
+        .map(|(target, _)| target)
+}
+
 /// Where the ready beads are in `beads`: open, not pinned, not ephemeral, not deferred, not blocked; by priority, the
 /// newest first.
 ///
 /// A bead is blocked while a bead that it `blocks`-depends on is neither closed nor pinned, while one of its parents
-/// is blocked, or while it waits for the children of another. What is not here does not block, as in bd.
-pub fn ready(beads: &[Bead], now: UnixMs) -> Vec<usize> {
-    let graph = Graph::of(beads);
+/// is blocked, or while it waits for the children of another. What is not here does not block, as in bd; of what is in
+/// another project, `external` says what is known.
+pub fn ready(beads: &[Bead], now: UnixMs, external: &dyn Fn(&str) -> External) -> Vec<usize> {
+    let graph = Graph::of(beads, external);
     let blocked = graph.blocked();
     let now_ns = i128::from(now.0) * 1_000_000;
     let deferred = |at: usize| instant_ns(beads[at].text("defer_until")).is_some_and(|until| until > now_ns);
@@ -56,7 +117,7 @@ struct Graph {
 }
 
 impl Graph {
-    fn of(beads: &[Bead]) -> Graph {
+    fn of(beads: &[Bead], external: &dyn Fn(&str) -> External) -> Graph {
         let index: HashMap<&str, usize> = beads.iter().enumerate().map(|(at, bead)| (bead.id.as_str(), at)).collect();
         let settled: Vec<bool> = beads.iter().map(settled).collect();
         let mut graph = Graph {
@@ -67,9 +128,10 @@ impl Graph {
         };
         let mut waits = Vec::new();
         for (at, bead) in beads.iter().enumerate() {
+            graph.held[at] |= external_blockers(bead).any(|target| external(target) == External::Open);
             for (target, edge) in bead.dependencies() {
                 let Some(to) = index.get(target).copied() else { continue };
-                match edge.get("type").and_then(Value::as_str).unwrap_or("blocks") {
+                match edge_type(edge) {
                     "blocks" | "conditional-blocks" => graph.held[at] |= !graph.settled[to],
                     "parent-child" => {
                         graph.parents[at].push(to);
@@ -135,7 +197,7 @@ mod tests {
     }
 
     fn ids(beads: &[Bead]) -> Vec<usize> {
-        ready(beads, UnixMs(0))
+        ready(beads, UnixMs(0), &|_| External::Unknown)
     }
 
     #[test]
@@ -152,6 +214,42 @@ mod tests {
         };
         assert_eq!(ids(&waits("open")), [2]);
         assert_eq!(ids(&waits("closed")), [0]);
+    }
+
+    #[test]
+    fn what_is_in_another_project_blocks_while_it_is_known_to_be_open() {
+        let on = |target: &str, kind: &str| {
+            let line = json!({"id": "a-1", "title": "t", "status": "open", "priority": 2, "issue_type": "task",
+                "dependencies": [{"issue_id": "a-1", "depends_on_id": target, "type": kind}],
+                "created_at": "2026-01-01T00:00:00Z"});
+            match parse_line(&line.to_string()).unwrap() {
+                Parsed::Issue(bead) => [bead],
+                other => panic!("{other:?}"),
+            }
+        };
+        for (known, count) in [(External::Met, 1), (External::Open, 0), (External::Unknown, 1)] {
+            assert_eq!(ready(&on("external:lib:api", "blocks"), UnixMs(0), &|_| known).len(), count, "{known:?}");
+            assert_eq!(ready(&on("external:lib:api", "related"), UnixMs(0), &|_| known).len(), 1);
+        }
+        let target = ExternalTarget::parse("external:lib:api:v2").unwrap();
+        assert_eq!(target, ExternalTarget { project: "lib", what: "api:v2" });
+        for bad in ["lib:api", "external:lib", "external::api", "external:lib:"] {
+            assert_eq!(ExternalTarget::parse(bad), None, "{bad}");
+        }
+        let provider = |status: &str, label: &str| {
+            let line = json!({"id": "l-7", "title": "t", "status": status, "labels": [label],
+                "created_at": "2026-01-01T00:00:00Z"});
+            match parse_line(&line.to_string()).unwrap() {
+                Parsed::Issue(bead) => bead,
+                other => panic!("{other:?}"),
+            }
+        };
+        let look = |beads: &[Bead], what: &str| ExternalTarget { project: "lib", what }.look(beads.iter());
+        assert_eq!(look(&[provider("closed", "provides:api")], "api"), External::Met);
+        assert_eq!(look(&[provider("open", "provides:api")], "api"), External::Open);
+        assert_eq!(look(&[provider("open", "provides:other")], "api"), External::Unknown);
+        assert_eq!(look(&[provider("closed", "x")], "l-7"), External::Met);
+        assert_eq!(look(&[provider("open", "provides:api"), provider("closed", "provides:api")], "api"), External::Met);
     }
 
     proptest! {
@@ -175,7 +273,7 @@ mod tests {
                         (kind == "blocks" && !closed[*to]) || (kind == "parent-child" && blocked[*to]));
                 }
             }
-            let mut found = ready(&beads, UnixMs(0));
+            let mut found = ready(&beads, UnixMs(0), &|_| External::Unknown);
             found.sort();
             let expected: Vec<usize> = (0..12).filter(|i| !closed[*i] && !blocked[*i]).collect();
             prop_assert_eq!(found, expected);

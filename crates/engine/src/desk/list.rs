@@ -6,9 +6,10 @@ use crate::engine::{Cx, Engine};
 use crate::error::ApiError;
 use crate::op::Op;
 use crate::records;
-use beads::{Bead, BeadState, Shown};
+use beads::{Bead, BeadState, External, ExternalTarget, Shown, external_blockers};
 use identity::Event;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use types::{SpaceId, Table, View, ViewError};
 
@@ -74,9 +75,38 @@ impl Engine {
         let space = self.resolve_space(at)?;
         let all = self.all_beads(cx, &space)?;
         let limit = if limit == 0 { LIMIT } else { limit };
-        let ready = beads::ready(&all, cx.now);
-        let beads: Vec<Value> = ready.iter().take(limit).filter_map(|i| all.get(*i)).map(|b| summary(b, 0)).collect();
+        let external = self.external(cx, &all)?;
+        let known = |target: &str| external.get(target).copied().unwrap_or(External::Unknown);
+        let ready = beads::ready(&all, cx.now, &known);
+        let line = |bead: &Bead| {
+            let mut line = summary(bead, 0);
+            let unknown: Vec<&str> = external_blockers(bead).filter(|t| known(t) == External::Unknown).collect();
+            if !unknown.is_empty() {
+                line["unknown"] = json!(unknown);
+            }
+            line
+        };
+        let beads: Vec<Value> = ready.iter().take(limit).filter_map(|i| all.get(*i)).map(line).collect();
         Ok(Some(json!({ "beads": beads, "total": ready.len() })))
+    }
+
+    /// What the spaces on this node say about everything that these beads depend on in other projects: a project is the
+    /// space of that name.
+    fn external(&self, cx: &Cx<'_>, beads: &[Bead]) -> Result<BTreeMap<String, External>, ViewError> {
+        let targets: BTreeSet<&str> = beads.iter().flat_map(external_blockers).collect();
+        let mut projects: BTreeMap<&str, Vec<(&str, ExternalTarget<'_>)>> = BTreeMap::new();
+        for text in targets {
+            if let Some(target) = ExternalTarget::parse(text) {
+                projects.entry(target.project).or_default().push((text, target));
+            }
+        }
+        let mut known = BTreeMap::new();
+        for (project, targets) in projects {
+            let Some(space) = self.spaces.values().find(|s| s.record.name == project).map(|s| s.id) else { continue };
+            let theirs = self.all_beads(cx, &space)?;
+            known.extend(targets.into_iter().map(|(text, target)| (text.to_owned(), target.look(theirs.iter()))));
+        }
+        Ok(known)
     }
 
     pub(super) fn show(&mut self, cx: &mut Cx<'_>, at: &SpaceRef, id: &str) -> Answer {
