@@ -70,6 +70,9 @@ pub struct Hello {
     /// Where the sender listens (multiaddrs). Hints, never an authority.
     #[prost(string, repeated, tag = "4")]
     pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The sender's clock in Unix ms: for people who look for a wrong one, never for decisions.
+    #[prost(uint64, tag = "5")]
+    pub now_ms: u64,
 }
 /// What a host holds of one space.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -44,15 +44,19 @@ pub(crate) struct Told {
     pub(crate) version: u32,
     /// What it can do; names that this program does not know are kept for people.
     pub(crate) capabilities: BTreeSet<String>,
+    /// How far its clock was ahead of ours then, the way of the message included.
+    pub(crate) ahead_ms: Option<i64>,
 }
 
 impl Told {
-    fn by(hello: &wire::Hello) -> Told {
+    fn by(hello: &wire::Hello, now: UnixMs) -> Told {
         let good = |name: &&String| {
             (1..=limits::CAPABILITY_BYTES_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
         };
         let named = hello.capabilities.iter().take(limits::CAPABILITIES_MAX).filter(good).cloned();
-        Told { version: hello.version, capabilities: named.collect() }
+        let ahead = i64::try_from(i128::from(hello.now_ms) - i128::from(now.0)).ok();
+        let ahead_ms = ahead.filter(|_| hello.now_ms > 0);
+        Told { version: hello.version, capabilities: named.collect(), ahead_ms }
     }
 }
 
@@ -210,6 +214,7 @@ impl Engine {
             card: self.card(cx),
             capabilities: names::CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
             addrs: self.listen.iter().take(records::host::ADDRS_MAX).cloned().collect(),
+            now_ms: cx.now.0,
         }
     }
 
@@ -242,7 +247,7 @@ impl Engine {
         if let Some(known) = self.peers.0.get_mut(&peer) {
             known.greeted = Some((card.npub, card.name));
             known.greeted_at = cx.up;
-            known.told = Told::by(hello);
+            known.told = Told::by(hello, cx.now);
         }
         let shared: Vec<_> = self.spaces.values().filter(|s| s.charter.may_read(&card.npub)).map(|s| s.id).collect();
         for space in shared {

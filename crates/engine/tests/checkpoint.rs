@@ -116,7 +116,7 @@ fn greet(world: &mut World) {
     handle(&mut world.rig.engine, &mut world.rig.store, now.0, Input::Net(connected));
     let card = HostCard::issue(&world.member, "second", &[], now.secs(), now.plus_ms(3_600_000).secs(), None, [1; 32]);
     let capabilities = [names::SYNC, names::CHECKPOINTS].map(str::to_owned).to_vec();
-    let hello = wire::Hello { version: 1, card: card.to_json(), capabilities, addrs: Vec::new() };
+    let hello = wire::Hello { version: 1, card: card.to_json(), capabilities, ..Default::default() };
     assert!(matches!(asked(world, Ask::Hello(hello)).0, Some(Say::Hello(_))));
 }
 

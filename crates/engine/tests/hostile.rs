@@ -123,7 +123,7 @@ fn nobody_unknown_is_answered() {
         NetInput::Connected { peer, address: "/ip4/127.0.0.1/tcp/1".into(), transport: "tcp".into(), outbound: false };
     let effects = handle(&mut rig.engine, &mut rig.store, now, Input::Net(connected));
     assert!(effects.is_empty(), "a stranger is not even greeted: {effects:?}");
-    let hello = wire::Hello { version: 1, card: vec![1, 2], capabilities: vec![], addrs: vec![] };
+    let hello = wire::Hello { version: 1, card: vec![1, 2], ..Default::default() };
     let heads = wire::Heads { h: "00".into(), ..Default::default() };
     let join = wire::Join { h: "00".into(), ticket: vec![0; 16], proof: vec![0; 32], card: vec![], name: "x".into() };
     let bodies = [

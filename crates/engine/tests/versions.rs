@@ -64,7 +64,7 @@ impl Pair {
 
     fn greet(&mut self, version: u32, capabilities: &[&str]) {
         let capabilities = capabilities.iter().map(|name| (*name).to_owned()).collect();
-        let hello = wire::Hello { version, card: self.card(), capabilities, addrs: Vec::new() };
+        let hello = wire::Hello { version, card: self.card(), capabilities, ..Default::default() };
         let Some(Say::Hello(_)) = self.asked(Ask::Hello(hello)) else { panic!("not greeted") };
     }
 

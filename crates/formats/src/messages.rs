@@ -79,7 +79,7 @@ macro_rules! describe {
 
 describe! {
     Refusal { code, message }
-    Hello { version, card, capabilities, addrs }
+    Hello { version, card, capabilities, addrs, now_ms }
     Heads { h, tips, charter, digest, state_digest, checkpoint }
     Tip { host, incarnation, seq, id }
     Join { h, ticket, proof, card, name }

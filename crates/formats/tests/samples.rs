@@ -62,6 +62,7 @@ fn messages() -> Part {
         card: b"{}".to_vec(),
         capabilities: vec!["sync/1".into(), "of-a-newer-program/7".into()],
         addrs: vec!["/ip4/127.0.0.1/tcp/4001".into()],
+        now_ms: 0,
     };
     let join =
         wire::Join { h: "ab".into(), ticket: vec![6; 16], proof: vec![7; 32], card: b"{}".to_vec(), name: "b".into() };

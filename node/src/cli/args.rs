@@ -1,6 +1,6 @@
 //! The commands and the flags that all of them take.
 
-use super::{Output, beads, down, git_merge_driver, init, invite, join, merge, space, status, up};
+use super::{Output, beads, doctor, down, git_merge_driver, init, invite, join, merge, space, status, up};
 use crate::{CliError, Exit};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -47,6 +47,8 @@ pub enum Command {
     Invite(invite::Args),
     /// Show the node, its peers and its spaces
     Status(status::Args),
+    /// Find out what is missing or wrong, and what mends it
+    Doctor(doctor::Args),
     /// Manage spaces and the directories coupled with them
     Space(space::Args),
     /// Read and change beads

@@ -3,6 +3,7 @@
 mod args;
 mod beads;
 mod connect;
+mod doctor;
 mod down;
 mod git_merge_driver;
 mod init;
@@ -50,6 +51,7 @@ fn run(cli: Cli, output: &Output) -> Result<Exit, CliError> {
         Command::Join(args) => join::run(&cx, args),
         Command::Invite(args) => invite::run(&cx, args),
         Command::Status(args) => status::run(&cx, &args),
+        Command::Doctor(args) => doctor::run(&cx, &args),
         Command::Space(args) => space::run(&cx, args),
         Command::Beads(args) => beads::run(&cx, args),
         Command::Merge(args) => merge::run(output, args),

@@ -15,7 +15,7 @@ use types::UnixSecs;
 async fn greeted(at: &mut Attempt) -> io::Result<Link> {
     let (key, card) = at.insider()?;
     let link = Link::dial(&at.aim.addrs, &key, &mut at.random).await?;
-    let hello = wire::Hello { version: 1, card, capabilities: Vec::new(), addrs: Vec::new() };
+    let hello = wire::Hello { version: 1, card, ..Default::default() };
     ask(&link, Body::Hello(hello)).await?;
     Ok(link)
 }
@@ -228,7 +228,7 @@ pub(super) async fn lies(mut at: Attempt) -> io::Result<()> {
     let (key, card) = at.insider()?;
     let teller = async {
         let link = Link::dial(&at.aim.addrs, &key, &mut at.random.clone()).await?;
-        ask(&link, Body::Hello(wire::Hello { version: 1, card, capabilities: Vec::new(), addrs: Vec::new() })).await?;
+        ask(&link, Body::Hello(wire::Hello { version: 1, card, ..Default::default() })).await?;
         loop {
             let tip = |_| wire::Tip { host: at.bytes(32), incarnation: 1, seq: u64::MAX >> 1, id: at.bytes(32) };
             let tips = (0..TIPS_MAX / 4).map(tip).collect();

@@ -154,8 +154,7 @@ pub(super) async fn hellos(mut at: Attempt) -> io::Result<()> {
     let link = Link::dial(&at.aim.addrs, &key, &mut at.random).await?;
     for _ in 0..200 {
         let addrs = vec!["/ip4/192.0.2.1/tcp/1".repeat(100); 100];
-        ask(&link, Body::Hello(wire::Hello { version: 1, card: card.clone(), capabilities: Vec::new(), addrs }))
-            .await?;
+        ask(&link, Body::Hello(wire::Hello { version: 1, card: card.clone(), addrs, ..Default::default() })).await?;
         ask(&link, Body::Charter(wire::CharterQuery { h: at.aim.h.clone() })).await?;
         let mut pull = open(&link, proto::names::PULL).await?;
         let want = wire::PullRequest { h: at.aim.h.clone(), ranges: Vec::new(), ..Default::default() };

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod cut_off;
 mod daemon;
+mod doctor;
 mod first_minutes;
 mod gossip;
 mod hostile;

@@ -20,6 +20,7 @@ impl Engine {
                     "transport": peer.transport,
                     "version": peer.greeted.as_ref().map(|_| peer.told.version),
                     "capabilities": peer.told.capabilities,
+                    "clock_ahead_ms": peer.told.ahead_ms,
                     "rtt_ms": peer.rtt_us.map(|us| us as f64 / 1000.0),
                 })
             })

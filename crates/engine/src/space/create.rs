@@ -103,6 +103,7 @@ impl Engine {
         });
         line["members"] = members.collect();
         line["charter"] = json!({"head": space.charter.head(), "versions": space.charter.len(),
+            "concurrent": space.charter.heads().len(),
             "owner": space.charter.owner().npub(), "mesh": space.charter.mesh(),
             "coordinator": space.charter.coordinator().map(|c| c.npub())});
         line["writers"] = json!(space.ends.len());
