@@ -97,6 +97,11 @@ impl Unverified {
         self.0.id
     }
 
+    /// The author that the event claims.
+    pub fn pubkey(&self) -> PubKey {
+        self.0.pubkey
+    }
+
     /// Recomputes the id and checks the signature.
     ///
     /// # Errors

@@ -53,7 +53,14 @@ impl Engine {
         if space.checkpoints.fetch.is_some() {
             return Ok(());
         }
-        let event = match Event::verify(event) {
+        let newest = space.checkpoints.newest.as_ref().map(|newest| newest.id);
+        let event = match Event::parse(event) {
+            // It is here, and what it has folded in is not missing.
+            Ok(event) if Some(event.id()) == newest => return Ok(()),
+            Ok(event) => event.verify(),
+            Err(err) => Err(err),
+        };
+        let event = match event {
             Ok(event) => event,
             Err(err) => {
                 self.rejected(err.code());
@@ -138,7 +145,7 @@ impl Engine {
             checkpoint: fetch.id.0.to_vec(),
             part: fetch.next,
         };
-        self.pull(cx, space_id, peer, &request, false);
+        self.pull(cx, space_id, peer, &request, None);
         true
     }
 

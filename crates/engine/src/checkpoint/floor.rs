@@ -16,6 +16,9 @@ use types::{Dot, EventId, PeerId, PubKey, SpaceId, Table, View, ViewError, Write
 /// After a fetch of history that brought nothing new, the next one waits this long, in milliseconds.
 const FILL_AGAIN_MS: u64 = 10_000;
 
+/// Ops of history that are fetched in one go: what is new comes before the next ones.
+const FILL_AT_ONCE: u64 = 5_000;
+
 /// How often it is looked whether history is old enough to be dropped, in milliseconds.
 const DROP_EVERY_MS: u64 = 60_000;
 
@@ -31,19 +34,20 @@ impl Engine {
             return Vec::new();
         }
         let theirs = checkpoints.floors_of.get(peer);
-        let floors = checkpoints.base.iter().flat_map(|base| &base.floors);
-        let range = |floor: &keys::Floor| {
+        let mut left = FILL_AT_ONCE;
+        let mut ranges = Vec::new();
+        for floor in checkpoints.base.iter().flat_map(|base| &base.floors) {
+            // The last op is asked for again: another one of its number may have been behind the end of a page.
             let from = floor.filled.max(1);
             let there = theirs.and_then(|floors| floors.get(&floor.writer())).is_none_or(|seq| *seq < from);
-            // The last op is asked for again: another one of its number may have been behind the end of a page.
-            there.then(|| wire::Range {
-                host: floor.host.to_vec(),
-                incarnation: floor.incarnation,
-                from,
-                to: floor.top(),
-            })
-        };
-        floors.filter_map(range).take(limits::PULL_RANGES_MAX).collect()
+            if !there || left == 0 || ranges.len() >= limits::PULL_RANGES_MAX {
+                continue;
+            }
+            let to = floor.top().min(from.saturating_add(left));
+            left = left.saturating_sub(to + 1 - from);
+            ranges.push(wire::Range { host: floor.host.to_vec(), incarnation: floor.incarnation, from, to });
+        }
+        ranges
     }
 
     /// What is not held op by op here, for telling a peer.
@@ -74,10 +78,10 @@ impl Engine {
         }
     }
 
-    /// A fetch of history is over.
-    pub(crate) fn fill_ended(&mut self, cx: &Cx<'_>, space_id: SpaceId, applied: u64) {
+    /// A fetch of history is over; so many ops were missing when it began.
+    pub(crate) fn fill_ended(&mut self, cx: &Cx<'_>, space_id: SpaceId, missing: u64) {
         let Some(space) = self.spaces.get_mut(&space_id) else { return };
-        if applied > 0 {
+        if space.checkpoints.history_missing() < missing {
             return;
         }
         space.checkpoints.fill_at = cx.up.plus_ms(FILL_AGAIN_MS);

@@ -87,7 +87,7 @@ impl Engine {
         let (tags, content) = space.close(&self.me, kinds::CHECKPOINT, &checkpoint.encode(), draw(cx.entropy));
         let event = self.host.nostr().sign(kinds::CHECKPOINT, cx.now.secs(), tags, content, draw(cx.entropy));
         let (id, json) = (event.id(), event.to_json());
-        self.keep_parts(cx, space_id, id, &parts);
+        self.keep_parts(cx, space_id, id, parts);
         self.keep_checkpoint(cx, space_id, id, json.clone(), checkpoint.ops)?;
         self.tell(cx, space_id, vec![json]);
         self.count("checkpoint_made");
@@ -142,7 +142,7 @@ impl Engine {
         }
         let Some(Made { checkpoint: ours, parts }) = self.state_now(cx, space_id)? else { return Ok(()) };
         if (ours.manifest, ours.digest, ours.state_digest) == (said.manifest, said.digest, said.state_digest) {
-            self.keep_parts(cx, space_id, id, &parts);
+            self.keep_parts(cx, space_id, id, parts);
             self.count("checkpoint_confirmed");
             return self.keep_checkpoint(cx, space_id, id, event, said.ops);
         }
@@ -223,9 +223,9 @@ impl Engine {
         Ok(Some(Made { checkpoint, parts }))
     }
 
-    fn keep_parts(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, id: EventId, parts: &[Vec<u8>]) {
-        for (n, part) in parts.iter().enumerate() {
-            cx.txn.put(Table::Checkpoints, keys::part_key(&space_id, &id, n as u32), part.clone());
+    fn keep_parts(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, id: EventId, parts: Vec<Vec<u8>>) {
+        for (n, part) in parts.into_iter().enumerate() {
+            cx.txn.put(Table::Checkpoints, keys::part_key(&space_id, &id, n as u32), part);
         }
     }
 

@@ -28,8 +28,8 @@ pub(crate) struct Pull {
     pub(crate) applied: u64,
     /// Writers whose ops did not join on to what we hold.
     pub(crate) gaps: BTreeSet<Writer>,
-    /// It fetches ops below the base.
-    pub(crate) fills: bool,
+    /// It fetches ops below the base; so many were missing when it began.
+    pub(crate) fills: Option<u64>,
     /// Pages so far.
     pub(crate) pages: u64,
 }

@@ -175,7 +175,6 @@ impl Engine {
         told: &wire::Heads,
     ) -> Result<(), ViewError> {
         let tips = heads::remote_tips(&told.tips);
-        self.watch_own_chain(cx, space_id, &tips)?;
         if self.peers.lacks(&peer, names::SYNC) {
             return Ok(());
         }
@@ -190,22 +189,6 @@ impl Engine {
         }
         self.offered(cx, peer, space_id, &told.checkpoint)?;
         self.pump_pull(cx, space_id)
-    }
-
-    /// Somebody holds ops of our own number that we do not: this store is older than it was (a restored backup).
-    fn watch_own_chain(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, tips: &[RemoteTip]) -> Result<(), ViewError> {
-        let mine = self.writer();
-        let below = |tip: &&RemoteTip| {
-            let checkpoints = self.spaces.get(&space_id).map(|s| &s.checkpoints);
-            checkpoints.is_some_and(|c| c.covers(&tip.writer, tip.seq))
-        };
-        for tip in tips.iter().filter(|t| t.writer == mine && !below(t)) {
-            if !cx.txn.any(Table::Ops, &records::op::key(&space_id, &mine, tip.seq, &tip.id))? {
-                self.new_incarnation(cx, "a peer knows later ops of this host than its own store");
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Begins a pull when something is missing and none is under way.
@@ -227,7 +210,7 @@ impl Engine {
                 continue;
             }
             let request = wire::PullRequest { h: space.h.clone(), ranges, ..Default::default() };
-            self.pull(cx, space_id, peer, &request, false);
+            self.pull(cx, space_id, peer, &request, None);
             return Ok(());
         }
         self.pump_history(cx, space_id);
@@ -247,7 +230,8 @@ impl Engine {
             let Some(space) = self.spaces.get(&space_id) else { return };
             if !ranges.is_empty() {
                 let request = wire::PullRequest { h: space.h.clone(), ranges, ..Default::default() };
-                return self.pull(cx, space_id, peer, &request, true);
+                let missing = space.checkpoints.history_missing();
+                return self.pull(cx, space_id, peer, &request, Some(missing));
             }
         }
     }
@@ -259,7 +243,7 @@ impl Engine {
         space_id: SpaceId,
         peer: PeerId,
         request: &wire::PullRequest,
-        fills: bool,
+        fills: Option<u64>,
     ) {
         let Some(space) = self.spaces.get_mut(&space_id) else { return };
         let ask = self.next_ask;
@@ -379,8 +363,8 @@ impl Engine {
             self.count("pull_failed");
         }
         self.fetch_ended(space_id, ask);
-        if pull.fills {
-            self.fill_ended(cx, space_id, pull.applied);
+        if let Some(missing) = pull.fills {
+            self.fill_ended(cx, space_id, missing);
         }
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
         space.back.retain(|writer, _| pull.gaps.contains(writer));

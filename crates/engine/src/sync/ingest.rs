@@ -3,7 +3,7 @@
 use crate::engine::{Cx, Engine};
 use crate::op::{Op, OpError};
 use crate::records::{self, waiting};
-use identity::{Event, kinds};
+use identity::{Event, Unverified, kinds};
 use proto::limits;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -32,7 +32,21 @@ pub(crate) enum Taken {
 impl Engine {
     /// Takes in one event of a space, whoever handed it over.
     pub(crate) fn take_in(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, bytes: &[u8]) -> Result<Taken, ViewError> {
-        let event = match Event::verify(bytes) {
+        match Event::parse(bytes) {
+            Ok(event) => self.take_parsed(cx, space_id, event, bytes),
+            Err(err) => Ok(self.rejected(err.code())),
+        }
+    }
+
+    /// [`Engine::take_in`] of an event that was parsed from `bytes`.
+    pub(crate) fn take_parsed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        space_id: SpaceId,
+        event: Unverified,
+        bytes: &[u8],
+    ) -> Result<Taken, ViewError> {
+        let event = match event.verify() {
             Ok(event) => event,
             Err(err) => return Ok(self.rejected(err.code())),
         };
@@ -85,6 +99,11 @@ impl Engine {
         if self.is_history(&space_id, &op) {
             return self.take_history(cx, space_id, &op, id, bytes);
         }
+        if op.writer == self.writer() {
+            // It is signed with this host's key: the store is older than it was (a restored backup), or was copied.
+            self.new_incarnation(cx, "a peer holds an op of this host that its own store does not");
+        }
+        let Some(space) = self.spaces.get(&space_id) else { return Ok(Taken::Rejected("unknown_space")) };
         if op.hlc.check(cx.now).is_err() {
             self.park(cx, space_id, &op, id, bytes)?;
             return Ok(Taken::Waits(op.writer));
