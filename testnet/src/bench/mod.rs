@@ -1,11 +1,13 @@
 //! What the project costs and how fast it is, measured on real processes, beside git and the machine's own limits.
 
+mod bd;
 mod edits;
 mod joining;
 mod machine;
 mod many;
 mod process;
 
+pub use bd::{BdTimes, bd_times};
 pub use edits::{in_file, rates, visible};
 pub use joining::{catch_up, cold_start};
 pub use machine::{fsync_us, loopback_us, verify_us};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use testnet::bench::{self, ms, summary};
 use testnet::latency::{Times, over_git, over_mesh};
-use testnet::{Net, fixture};
+use testnet::{Net, fixture, wait_until};
 
 /// What is measured unless something else is asked for: the size of a large real beads file.
 const BEADS: usize = 10_519;
@@ -25,7 +25,7 @@ struct Asked {
 }
 
 const USAGE: &str = "townmesh-bench [--json] [--beads N] [--edits N] [--nodes N,N…] [--per-s N] [--seconds N] [--ops N]
-               [--samples FILE] [--only edits,git,rates,start,idle,join,mesh,history]";
+               [--samples FILE] [--only edits,git,bd,rates,start,idle,join,mesh,history]";
 
 fn asked() -> Result<Asked> {
     let mut out = Asked {
@@ -94,6 +94,9 @@ fn main() -> Result<()> {
         let times = over_git(&dir.path().join("git"), &fixture::file(&lines), &ids, 20)?;
         report.times("git_ms", &times);
         report.put("git_sync_ms", ms(times.percentile(0.5)).into());
+    }
+    if wants("bd") {
+        bd(&mut report)?;
     }
     if wants("join") {
         join(&asked, &mut report)?;
@@ -181,6 +184,21 @@ fn pair(asked: &Asked, wants: &dyn Fn(&str) -> bool, report: &mut Report) -> Res
     Ok(())
 }
 
+/// Issues of the real bd, if there is one.
+fn bd(report: &mut Report) -> Result<()> {
+    const ROUNDS: usize = 20;
+    let Some(program) = std::env::var_os("TOWNMESH_BD").filter(|path| !path.is_empty()) else {
+        eprintln!("skipped: no bd (TOWNMESH_BD)");
+        return Ok(());
+    };
+    let times = bench::bd_times(&PathBuf::from(program), ROUNDS)?;
+    report.times("bd_create_ms", &times.create);
+    report.times("bd_create_alone_ms", &times.create_alone);
+    report.times("bd_visible_ms", &times.visible);
+    report.times("bd_own_sync_ms", &times.synced_by_bd);
+    Ok(())
+}
+
 /// A member that was away while everything was imported.
 fn join(asked: &Asked, report: &mut Report) -> Result<()> {
     let mut times = Vec::new();
@@ -205,7 +223,8 @@ fn join(asked: &Asked, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Many single-edit ops over the beads, and a member that was away meanwhile.
+/// Many single-edit ops over the beads, and a member that was away meanwhile: it begins with a checkpoint, and fetches
+/// the ops below afterwards.
 fn history(asked: &Asked, report: &mut Report) -> Result<()> {
     let mut net = loaded(asked.beads, 2)?;
     net[1].kill()?;
@@ -225,8 +244,25 @@ fn history(asked: &Asked, report: &mut Report) -> Result<()> {
     let (greeted, _) = bench::catch_up(&mut net, 1, Duration::from_secs(3600))?;
     report.put("catchup_checkpoint_ms", ms(greeted).into());
     let late = net[1].child.as_ref().map(std::process::Child::id).context("not running")?;
-    let cpu = bench::cpu_time(late)?.as_secs_f64();
-    report.put("taken_in_events_per_cpu_s", ((ops - before) as f64 / cpu).round().into());
+    let (cpu, since) = (bench::cpu_time(late)?, Instant::now());
+    let missing = |net: &Net| -> Result<u64> {
+        let shown = net[1].json(&["space", "show"])?;
+        shown["checkpoint"]["history_missing"].as_u64().context("history_missing")
+    };
+    let begun = missing(&net)?;
+    report.put("history_begun_with_checkpoint", (begun > 0).into());
+    wait_until("the whole history is there", Duration::from_secs(3600), || {
+        let missing = missing(&net)?;
+        eprint!("\r{missing} ops to fetch, {:.0} s ", since.elapsed().as_secs_f64());
+        Ok(if missing == 0 { Ok(()) } else { Err(missing.to_string()) })
+    })?;
+    eprintln!();
+    let cpu = (bench::cpu_time(late)? - cpu).as_secs_f64();
+    report.put("history_fetched_s", since.elapsed().as_secs_f64().round().into());
+    // What was fetched before the first look is not in the CPU time either.
+    report.put("taken_in_events_per_cpu_s", (begun as f64 / cpu.max(0.01)).round().into());
+    report.put("history_late_rss_mib", bench::rss_mib(late)?.into());
+    report.put("history_ops_before", before.into());
     let pid = net[0].child.as_ref().map(std::process::Child::id).context("not running")?;
     report.put("history_rss_mib", bench::rss_mib(pid)?.into());
     Ok(())
