@@ -85,8 +85,11 @@ fn main() -> Result<()> {
     report.put("fsync_us", bench::fsync_us(dir.path())?.into());
     report.put("verify_us", bench::verify_us()?.into());
     report.put("loopback_us", bench::loopback_us()?.into());
-    if ["edits", "rates", "start", "idle"].iter().any(|part| wants(part)) {
+    if ["edits", "rates", "start"].iter().any(|part| wants(part)) {
         pair(&asked, &wants, &mut report)?;
+    }
+    if wants("idle") {
+        idle(&asked, &mut report)?;
     }
     if wants("git") {
         let lines = fixture::lines(asked.beads, 7);
@@ -134,26 +137,31 @@ fn loaded(beads: usize, nodes: usize) -> Result<Net> {
     Ok(net)
 }
 
-/// Two nodes with all beads, and seven more peers for the memory of the first one.
+/// A node with all beads and eight peers: what it costs when nobody does anything.
+fn idle(asked: &Asked, report: &mut Report) -> Result<()> {
+    let mut net = loaded(asked.beads, 9)?;
+    report.put("peers", net[0].json(&["status"])?["peers"].as_array().map_or(0, Vec::len).into());
+    let (before, started) = (bench::cpu_time(pid(&net)?)?, Instant::now());
+    // Nothing is waited for: this is the time over which idleness is measured.
+    std::thread::sleep(Duration::from_secs(20));
+    let used = bench::cpu_time(pid(&net)?)? - before;
+    let percent = used.as_secs_f64() * 100.0 / started.elapsed().as_secs_f64();
+    report.put("idle_cpu_percent", ((percent * 100.0).round() / 100.0).into());
+    report.put("rss_after_import_mib", bench::rss_mib(pid(&net)?)?.into());
+    net[0].restart()?;
+    net.converged()?;
+    report.put("rss_mib", bench::rss_mib(pid(&net)?)?.into());
+    report.put("disk_mib", bench::disk_mib(&net[0].home)?.into());
+    Ok(())
+}
+
+fn pid(net: &Net) -> Result<u32> {
+    net[0].child.as_ref().map(std::process::Child::id).context("not running")
+}
+
+/// Two nodes with all beads.
 fn pair(asked: &Asked, wants: &dyn Fn(&str) -> bool, report: &mut Report) -> Result<()> {
-    let peers = if wants("idle") { 9 } else { 2 };
-    let mut net = loaded(asked.beads, peers)?;
-    let pid = |net: &Net| net[0].child.as_ref().map(std::process::Child::id).context("not running");
-    if wants("idle") {
-        report.put("peers", net[0].json(&["status"])?["peers"].as_array().map_or(0, Vec::len).into());
-        let (before, started) = (bench::cpu_time(pid(&net)?)?, Instant::now());
-        // Nothing is waited for: this is the time over which idleness is measured.
-        std::thread::sleep(Duration::from_secs(20));
-        let used = bench::cpu_time(pid(&net)?)? - before;
-        let percent = used.as_secs_f64() * 100.0 / started.elapsed().as_secs_f64();
-        report.put("idle_cpu_percent", ((percent * 100.0).round() / 100.0).into());
-        report.put("rss_after_import_mib", bench::rss_mib(pid(&net)?)?.into());
-        net[0].restart()?;
-        net.converged()?;
-        report.put("rss_mib", bench::rss_mib(pid(&net)?)?.into());
-        report.put("disk_mib", bench::disk_mib(&net[0].home)?.into());
-        net.nodes_mut()[2..].iter_mut().try_for_each(testnet::Node::kill)?;
-    }
+    let mut net = loaded(asked.beads, 2)?;
     let ids = spread(asked.beads, asked.edits);
     if wants("edits") {
         report.times("edit_visible_ms", &bench::visible(&net[0], &net[1], &ids, asked.edits)?);
