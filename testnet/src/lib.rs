@@ -3,6 +3,7 @@
 //! [`Net`] has [`Node`]s with homes and workspace directories of their own, on loopback, without mDNS. Nodes are steered
 //! through the command line and judged by what they print and write; only [`hostile`] knows the formats, to break them.
 
+pub mod bd;
 pub mod bench;
 mod binary;
 pub mod compare;

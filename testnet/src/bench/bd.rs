@@ -1,16 +1,18 @@
 //! The real bd on two machines, beside bd's own way between two clones.
 
 use crate::Net;
+use crate::bd::{self, bd, new_database};
 use crate::latency::Times;
 use crate::node::Node;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long an issue may take into the other database.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const ACTOR: &str = "bench";
 
 /// What was measured, a time per round each.
 pub struct BdTimes {
@@ -24,33 +26,8 @@ pub struct BdTimes {
     pub synced_by_bd: Times,
 }
 
-fn bd(program: &Path, dir: &Path, args: &[&str]) -> Result<String> {
-    let out = Command::new(program)
-        .args(["--actor", "bench"])
-        .args(args)
-        .current_dir(dir)
-        .env("BD_NO_HOOKS", "1")
-        .output()?;
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    ensure!(out.status.success(), "bd {args:?}: {said}{}", String::from_utf8_lossy(&out.stderr));
-    Ok(said)
-}
-
-fn new_database(program: &Path, dir: &Path, more: &[&str]) -> Result<()> {
-    std::fs::create_dir_all(dir)?;
-    let git = Command::new("git").args(["init", "-q"]).current_dir(dir).status()?;
-    ensure!(git.success(), "git init");
-    let plain = ["init", "--prefix", "app", "--non-interactive", "--skip-hooks", "--skip-agents", "--quiet"];
-    bd(program, dir, &[&plain[..], more].concat()).map(drop)
-}
-
-fn create(program: &Path, dir: &Path, title: &str) -> Result<String> {
-    let made: Value = serde_json::from_str(&bd(program, dir, &["create", title, "--json"])?)?;
-    made["id"].as_str().map(str::to_owned).context("no id")
-}
-
 fn lists(program: &Path, dir: &Path, id: &str) -> Result<bool> {
-    let listed: Value = serde_json::from_str(&bd(program, dir, &["list", "--json", "--limit", "0"])?)?;
+    let listed: Value = serde_json::from_str(&bd(program, dir, ACTOR, &["list", "--json", "--limit", "0"])?)?;
     Ok(listed.as_array().context("no list")?.iter().any(|issue| issue["id"] == id))
 }
 
@@ -64,18 +41,18 @@ pub fn bd_times(program: &Path, rounds: usize) -> Result<BdTimes> {
     let (a, b, remote) = (dir.path().join("a"), dir.path().join("b"), dir.path().join("remote"));
     std::fs::create_dir_all(&remote)?;
     let url = format!("file://{}", remote.display());
-    new_database(program, &a, &[])?;
-    self::create(program, &a, "the first")?;
-    bd(program, &a, &["dolt", "remote", "add", "origin", &url])?;
-    bd(program, &a, &["dolt", "push"])?;
-    new_database(program, &b, &["--remote", &url])?;
+    new_database(program, &a, ACTOR, &[])?;
+    bd::create(program, &a, ACTOR, "the first")?;
+    bd(program, &a, ACTOR, &["dolt", "remote", "add", "origin", &url])?;
+    bd(program, &a, ACTOR, &["dolt", "push"])?;
+    new_database(program, &b, ACTOR, &["--remote", &url])?;
     let (mut alone, mut synced) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let started = Instant::now();
-        let id = self::create(program, &a, &format!("round {round}"))?;
+        let id = bd::create(program, &a, ACTOR, &format!("round {round}"))?;
         alone.push(started.elapsed());
-        bd(program, &a, &["dolt", "push"])?;
-        bd(program, &b, &["dolt", "pull"])?;
+        bd(program, &a, ACTOR, &["dolt", "push"])?;
+        bd(program, &b, ACTOR, &["dolt", "pull"])?;
         ensure!(lists(program, &b, &id)?, "bd's own way did not carry {id}");
         synced.push(started.elapsed());
     }
@@ -87,16 +64,16 @@ fn over_mesh(program: &Path, rounds: usize) -> Result<(Times, Times)> {
     net.set_env("TOWNMESH_BD", program.to_str().context("path")?);
     net.set_env("TOWNMESH_LOG", "warn");
     for node in net.nodes() {
-        new_database(program, &node.work, &[])?;
+        new_database(program, &node.work, ACTOR, &[])?;
     }
-    self::create(program, &net[0].work, "the first")?;
+    bd::create(program, &net[0].work, ACTOR, "the first")?;
     net.found()?;
     net.join(1)?;
     let (mut creates, mut times) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let (from, to): (&Node, &Node) = if round % 2 == 0 { (&net[0], &net[1]) } else { (&net[1], &net[0]) };
         let started = Instant::now();
-        let id = self::create(program, &from.work, &format!("round {round}"))?;
+        let id = bd::create(program, &from.work, ACTOR, &format!("round {round}"))?;
         creates.push(started.elapsed());
         while !lists(program, &to.work, &id)? {
             ensure!(started.elapsed() < PATIENCE, "{id} did not arrive: {}", to.log_tail());

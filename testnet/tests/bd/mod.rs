@@ -28,12 +28,7 @@ fn real() -> Option<PathBuf> {
 /// What a person in a node's directory does with bd.
 fn bd(node: &Node, args: &[&str]) -> Result<String> {
     let program = node.env.get("TOWNMESH_BD").context("no bd")?;
-    let mut command = Command::new(program);
-    command.args(["--actor", &node.name]).args(args).current_dir(&node.work).env("BD_NO_HOOKS", "1");
-    let out = command.output()?;
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    ensure!(out.status.success(), "bd {args:?}: {said}{}", String::from_utf8_lossy(&out.stderr));
-    Ok(said)
+    testnet::bd::bd(Path::new(program), &node.work, &node.name, args)
 }
 
 /// Everything that a database has, by id, without `updated_at`: bd sets it when a label, an edge or a delete is written
@@ -55,14 +50,8 @@ fn all(node: &Node) -> Result<BTreeMap<String, Value>> {
 
 /// Makes an issue; its id.
 fn create(node: &Node, title: &str) -> Result<String> {
-    let made: Value = serde_json::from_str(&bd(node, &["create", title, "--json"])?)?;
-    made["id"].as_str().map(str::to_owned).context("no id")
-}
-
-fn new_database(dir: &Path, node: &Node) -> Result<()> {
-    let git = Command::new("git").args(["init", "-q"]).current_dir(dir).status()?;
-    ensure!(git.success(), "git init");
-    bd(node, &["init", "--prefix", "app", "--non-interactive", "--skip-hooks", "--skip-agents", "--quiet"]).map(drop)
+    let program = node.env.get("TOWNMESH_BD").context("no bd")?;
+    testnet::bd::create(Path::new(program), &node.work, &node.name, title)
 }
 
 /// Two nodes whose directories have databases; nothing in the second one.
@@ -70,7 +59,7 @@ fn towns(program: &Path, first: &[&str]) -> Result<Net> {
     let mut net = Net::new(2)?;
     net.set_env("TOWNMESH_BD", program.to_str().context("path")?);
     for node in net.nodes() {
-        new_database(&node.work, node)?;
+        testnet::bd::new_database(program, &node.work, &node.name, &[])?;
     }
     for title in first {
         create(&net[0], title)?;
