@@ -51,6 +51,17 @@ impl<'a> Txn<'a> {
         self.puts.insert((table, key), None);
     }
 
+    /// Deletes all records of `table` under `prefix`.
+    pub(crate) fn delete_all(&mut self, table: Table, prefix: &[u8]) -> Result<(), ViewError> {
+        let mut gone = Vec::new();
+        self.scan(table, prefix, prefix, &mut |key, _| {
+            gone.push(key.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        gone.into_iter().for_each(|key| self.delete(table, key));
+        Ok(())
+    }
+
     /// Whether any record of `table` begins with `prefix`.
     pub(crate) fn any(&self, table: Table, prefix: &[u8]) -> Result<bool, ViewError> {
         let mut found = false;
@@ -157,8 +168,8 @@ impl<'a> Txn<'a> {
     }
 
     /// Puts a bead's kept form in its place, past the totals. No bead is held decoded now ([`Txn::write_back`]).
-    pub(crate) fn put_bead(&mut self, space: &SpaceId, id: &BeadId, bytes: &[u8]) {
-        self.put(Table::Beads, bead::key(space, id.as_str()), bytes.to_vec());
+    pub(crate) fn put_bead(&mut self, space: &SpaceId, id: &BeadId, bytes: Vec<u8>) {
+        self.put(Table::Beads, bead::key(space, id.as_str()), bytes);
         self.touched.insert((*space, id.to_string()));
     }
 

@@ -9,7 +9,6 @@ use crate::records::checkpoint::{self as keys, Base, Floor};
 use crate::records::tips::{self, Tips};
 use crate::records::totals::Totals;
 use crate::sync::{Ends, Taken, remote_tips};
-use crate::txn::Txn;
 use beads::{BeadState, Contribution};
 use identity::Event;
 use proto::{limits, names, wire};
@@ -138,14 +137,16 @@ impl Engine {
         }
         fetch.began = fetch.next;
         let peer = fetch.peer;
-        fetch.ask = self.next_ask;
         let request = wire::PullRequest {
             h: space.h.clone(),
             ranges: Vec::new(),
             checkpoint: fetch.id.0.to_vec(),
             part: fetch.next,
         };
-        self.pull(cx, space_id, peer, &request, None);
+        let ask = self.pull(cx, space_id, peer, &request, None);
+        if let Some(fetch) = self.spaces.get_mut(&space_id).and_then(|s| s.checkpoints.fetch.as_mut()) {
+            fetch.ask = ask;
+        }
         true
     }
 
@@ -194,24 +195,29 @@ impl Engine {
     fn adopt(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
         let Some(Fetch { id, checkpoint, event, .. }) = space.checkpoints.fetch.take() else { return Ok(()) };
-        let sums = match self.sums(cx, space_id, id, &checkpoint) {
-            Ok(sums) if sums.agree(&checkpoint) => sums,
+        let mut sums = Totals { ops: checkpoint.ops, ..Totals::default() };
+        let mut states = Vec::new();
+        let none = Contribution::default();
+        let read = self.for_each_state(cx, space_id, id, checkpoint.parts, &mut |state, bytes| {
+            sums.replace(&none, &state.contribution());
+            states.push((state.id().clone(), bytes.to_vec()));
+        });
+        match read {
+            Ok(()) if sums.agree(&checkpoint) => {}
             other => {
                 self.delete_parts(cx, space_id, id)?;
                 let why = other.err().map_or("its parts are not what it says of them".to_owned(), |err| err.reason);
                 self.spurn(cx, space_id, id, &why);
                 return Ok(());
             }
-        };
+        }
         let Some(manifest) = self.manifest(cx, space_id, id)? else { return Ok(()) };
         self.clear_beads(cx, space_id)?;
-        for (key, _) in cx.txn.collect(Table::Checkpoints, &keys::doubts_prefix(&space_id))? {
-            cx.txn.delete(Table::Checkpoints, key);
+        cx.txn.delete_all(Table::Checkpoints, &keys::doubts_prefix(&space_id))?;
+        for (bead, bytes) in states {
+            cx.txn.put_bead(&space_id, &bead, bytes);
         }
-        self.for_each_state(cx, space_id, id, checkpoint.parts, &mut |txn, state, bytes| {
-            txn.put_bead(&space_id, state.id(), bytes);
-        })?;
-        cx.txn.set_totals(&space_id, Totals { ops: checkpoint.ops, ..sums });
+        cx.txn.set_totals(&space_id, sums);
         let floors = floors_of(&manifest);
         // What is here above the floors is folded again, and moves the ends again.
         let before = self.spaces.get_mut(&space_id).map(|s| std::mem::take(&mut s.ends)).unwrap_or_default();
@@ -249,6 +255,7 @@ impl Engine {
         Ok(())
     }
 
+    /// The manifest of a checkpoint that is here.
     pub(super) fn manifest(
         &self,
         cx: &Cx<'_>,
@@ -259,37 +266,21 @@ impl Engine {
         Ok(part.and_then(|part| proto::decode(&part, limits::FRAME_BYTES_MAX).ok()))
     }
 
-    /// What the states of a checkpoint add up to.
-    fn sums(
-        &self,
-        cx: &mut Cx<'_>,
-        space_id: SpaceId,
-        id: EventId,
-        checkpoint: &Checkpoint,
-    ) -> Result<Totals, ViewError> {
-        let mut totals = Totals::default();
-        let none = Contribution::default();
-        self.for_each_state(cx, space_id, id, checkpoint.parts, &mut |_, state, _| {
-            totals.replace(&none, &state.contribution());
-        })?;
-        Ok(totals)
-    }
-
     /// Goes through the states of a checkpoint whose parts are here.
     pub(super) fn for_each_state(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &Cx<'_>,
         space_id: SpaceId,
         id: EventId,
         parts: u32,
-        each: &mut dyn FnMut(&mut Txn<'_>, &BeadState, &[u8]),
+        each: &mut dyn FnMut(BeadState, &[u8]),
     ) -> Result<(), ViewError> {
         let broken = |reason: String| ViewError { table: Table::Checkpoints, reason };
         let mut joiner = Joiner::default();
         for n in 1..=parts {
             let part = cx.txn.get(Table::Checkpoints, &keys::part_key(&space_id, &id, n))?;
             let part = part.ok_or_else(|| broken(format!("part {n} is not here")))?;
-            joiner.push(&part, &mut |state, bytes| each(&mut cx.txn, &state, bytes)).map_err(broken)?;
+            joiner.push(&part, each).map_err(broken)?;
         }
         if joiner.is_done() { Ok(()) } else { Err(broken("the last state is cut off".to_owned())) }
     }

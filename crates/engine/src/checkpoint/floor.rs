@@ -198,13 +198,17 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether an op with this number of this writer is folded in below the base of this space, whichever op it is.
+    pub(crate) fn folds_in(&self, space_id: &SpaceId, writer: &Writer, seq: u64) -> bool {
+        self.spaces.get(space_id).is_some_and(|space| space.checkpoints.covers(writer, seq))
+    }
+
     /// Replacements of what is below the base and not here are noted: see [`keys::Doubt`].
     pub(crate) fn note_doubts(&self, cx: &mut Cx<'_>, space_id: SpaceId, writes: &[Write]) {
-        let checkpoints = self.spaces.get(&space_id).map(|space| &space.checkpoints);
-        let Some(checkpoints) = checkpoints.filter(|c| c.base.is_some()) else { return };
+        let Some(space) = self.spaces.get(&space_id).filter(|space| space.checkpoints.base.is_some()) else { return };
         // What a delete saw is covered, not replaced.
         for write in writes.iter().filter(|write| write.unit != Unit::Delete || write.value.is_none()) {
-            for dot in write.replaces.iter().filter(|dot| checkpoints.covers(&dot.writer, dot.seq)) {
+            for dot in write.replaces.iter().filter(|dot| space.checkpoints.covers(&dot.writer, dot.seq)) {
                 if !cx.txn.has_dot(&space_id, dot) {
                     let at = (dot.writer.host.0, dot.writer.incarnation, dot.seq, dot.tag);
                     let doubt = keys::Doubt { bead: write.id.to_string(), unit: write.unit.clone(), dot: at };
@@ -252,9 +256,8 @@ impl Engine {
     /// After a checkpoint was adopted: what is here above it counts as before.
     pub(super) fn fold_above(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
         let mut above = Vec::new();
-        let checkpoints = self.spaces.get(&space_id).map(|space| &space.checkpoints);
         cx.txn.scan(Table::Ops, &records::op::space_prefix(&space_id), &[], &mut |key, json| {
-            let covered = |(writer, seq, _)| checkpoints.is_some_and(|c| c.covers(&writer, seq));
+            let covered = |(writer, seq, _)| self.folds_in(&space_id, &writer, seq);
             if records::op::parse(key).is_some_and(covered) {
                 return ControlFlow::Continue(());
             }
@@ -287,12 +290,11 @@ impl Engine {
         self.advance(cx, space_id, op, id)?;
         self.note_doubts(cx, space_id, &op.writes);
         let stamp = Stamp { dot: Dot::new(op.writer, op.seq, &id), hlc: op.hlc };
-        let checkpoints = self.spaces.get(&space_id).map(|space| &space.checkpoints);
         let mut refused = 0;
         for of_one_bead in op.writes.chunk_by(|a, b| a.id == b.id) {
             let Some(id) = of_one_bead.first().map(|write| &write.id) else { continue };
             refused += cx.txn.change_bead(&space_id, id, |state, txn| {
-                let below = |dot: &Dot| checkpoints.is_some_and(|c| c.covers(&dot.writer, dot.seq));
+                let below = |dot: &Dot| self.folds_in(&space_id, &dot.writer, dot.seq);
                 let here = |dot: &Dot| txn.has_dot(&space_id, dot) && !to_come.contains(dot);
                 let seen = |dot: &Dot| *dot != stamp.dot && (below(dot) || here(dot));
                 of_one_bead.iter().filter(|write| state.apply(&stamp, write, &seen).is_err()).count()
@@ -322,28 +324,20 @@ impl Engine {
     /// What these beads are in the base; nothing when there is none.
     pub(crate) fn base_states(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &Cx<'_>,
         space_id: SpaceId,
         wanted: &BTreeSet<BeadId>,
     ) -> Result<BTreeMap<BeadId, BeadState>, ViewError> {
         let mut out = BTreeMap::new();
         let Some(base) = self.spaces.get(&space_id).and_then(|s| s.checkpoints.base.as_ref()) else { return Ok(out) };
         let id = EventId(base.id);
-        let Some(parts) = self.parts_of(cx, space_id, id)? else { return Ok(out) };
-        self.for_each_state(cx, space_id, id, parts, &mut |_, state, _| {
+        let Some(manifest) = self.manifest(cx, space_id, id)? else { return Ok(out) };
+        self.for_each_state(cx, space_id, id, manifest.parts.len() as u32, &mut |state, _| {
             if wanted.contains(state.id()) {
-                out.insert(state.id().clone(), state.clone());
+                out.insert(state.id().clone(), state);
             }
         })?;
         Ok(out)
-    }
-
-    /// How many parts a checkpoint that is here has, besides the manifest.
-    fn parts_of(&self, cx: &Cx<'_>, space_id: SpaceId, id: EventId) -> Result<Option<u32>, ViewError> {
-        let manifest = cx.txn.get(Table::Checkpoints, &keys::part_key(&space_id, &id, 0))?;
-        let manifest =
-            manifest.and_then(|m| proto::decode::<wire::CheckpointManifest>(&m, limits::FRAME_BYTES_MAX).ok());
-        Ok(manifest.map(|m| m.parts.len() as u32))
     }
 
     /// Drops ops below a checkpoint that is older than the charter wants history to be.
@@ -383,7 +377,8 @@ impl Engine {
         cx.txn.put_record(Table::Checkpoints, keys::base_key(&space_id), &base);
         space.checkpoints.base = Some(base);
         self.count("history_dropped");
-        Ok(())
+        // The doubts were about the base before this one: each base begins with none, so they do not pile up.
+        cx.txn.delete_all(Table::Checkpoints, &keys::doubts_prefix(&space_id))
     }
 
     fn drop_some(&mut self, cx: &mut Cx<'_>, space_id: SpaceId, writer: Writer) -> Result<(), ViewError> {

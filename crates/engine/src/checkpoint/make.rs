@@ -132,6 +132,9 @@ impl Engine {
     /// Who holds exactly the ops of an announced checkpoint makes it again, and serves it if it is the same.
     fn compare_when_equal(&mut self, cx: &mut Cx<'_>, space_id: SpaceId) -> Result<(), ViewError> {
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
+        if space.checkpoints.announced.is_none() {
+            return Ok(());
+        }
         let ops = cx.txn.totals(&space_id)?.ops;
         // What is past here cannot be compared any more.
         space.checkpoints.announced.take_if(|(_, said, _)| ops > said.ops);
@@ -273,14 +276,6 @@ impl Engine {
     }
 
     pub(super) fn delete_parts(&self, cx: &mut Cx<'_>, space_id: SpaceId, id: EventId) -> Result<(), ViewError> {
-        let mut gone = Vec::new();
-        cx.txn.scan(Table::Checkpoints, &keys::parts_prefix(&space_id, &id), &[], &mut |key, _| {
-            gone.push(key.to_vec());
-            ControlFlow::Continue(())
-        })?;
-        for key in gone {
-            cx.txn.delete(Table::Checkpoints, key);
-        }
-        Ok(())
+        cx.txn.delete_all(Table::Checkpoints, &keys::parts_prefix(&space_id, &id))
     }
 }

@@ -159,9 +159,8 @@ impl Engine {
             }
             ControlFlow::Continue(())
         })?;
-        let checkpoints = self.spaces.get(&space_id).map(|space| &space.checkpoints);
         // Nothing above the base counts as seen while folding anew: what is replaced before it comes is remembered.
-        let seen = |dot: &Dot| checkpoints.is_some_and(|c| c.covers(&dot.writer, dot.seq));
+        let seen = |dot: &Dot| self.folds_in(&space_id, &dot.writer, dot.seq);
         for (op, id) in ops {
             self.note_doubts(cx, space_id, &op.writes);
             let stamp = Stamp { dot: Dot::new(op.writer, op.seq, &id), hlc: op.hlc };

@@ -7,7 +7,7 @@ use crate::engine::{Cx, Engine};
 use crate::entropy::draw;
 use crate::error::ApiError;
 use crate::records::{charter, space::SpaceRecord};
-use identity::{Charter, CharterChain, KeyEntry, Member, Role, SpaceKey, Visibility};
+use identity::{Charter, CharterChain, KeyEntry, Member, OwnerKey, Role, SpaceKey, Visibility};
 use serde_json::{Map, Value, json};
 use types::{EventId, KeyId, MeshId, Table};
 
@@ -15,12 +15,21 @@ use types::{EventId, KeyId, MeshId, Table};
 const NAME_LEN_MAX: usize = 64;
 
 /// The code and hint for what only the owner's machine can do.
-pub(super) fn no_owner(what: &str) -> ApiError {
+fn no_owner(what: &str) -> ApiError {
     ApiError::new("no_owner_key", format!("{what} needs the owner's key, which is not on this machine"))
         .hint("run this on the machine where the space was made")
 }
 
 impl Engine {
+    /// The owner's key, if it is here and this space is the owner's.
+    pub(super) fn as_owner(&self, space: &Space, what: &str) -> Result<&OwnerKey, ApiError> {
+        let owner = self.owner.as_ref().ok_or_else(|| no_owner(what))?;
+        if space.charter.may_extend(&owner.npub()) {
+            return Ok(owner);
+        }
+        Err(ApiError::new("not_the_owner", format!("\"{}\" belongs to another owner", space.record.name)))
+    }
+
     pub(crate) fn space_new(&mut self, cx: &mut Cx<'_>, name: &str, public: bool) -> Answer {
         self.writable()?;
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

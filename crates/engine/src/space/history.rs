@@ -1,6 +1,5 @@
 //! For how long a space's ops are held one by one.
 
-use super::create::no_owner;
 use crate::checkpoint::HISTORY_DAYS;
 use crate::command::SpaceRef;
 use crate::desk::Answer;
@@ -19,10 +18,7 @@ impl Engine {
             return Err(ApiError::new("bad_days", format!("days are 1 to {DAYS_MAX}, or none for ever")));
         }
         let Some(space) = self.spaces.get(&id) else { return Ok(None) };
-        let Some(owner) = &self.owner else { return Err(no_owner("changing a space's charter")) };
-        if !space.charter.may_extend(&owner.npub()) {
-            return Err(ApiError::new("not_the_owner", format!("\"{}\" belongs to another owner", space.record.name)));
-        }
+        self.as_owner(space, "changing a space's charter")?;
         let mut draft = space.charter.draft();
         match days {
             Some(days) => drop(draft.policy.insert(HISTORY_DAYS.to_owned(), days.into())),

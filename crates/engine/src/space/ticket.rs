@@ -1,6 +1,5 @@
 //! Tickets: giving them out, and letting their bearers in.
 
-use super::create::no_owner;
 use crate::command::SpaceRef;
 use crate::desk::Answer;
 use crate::engine::{Cx, Engine};
@@ -26,10 +25,7 @@ impl Engine {
             _ => return Err(ApiError::new("bad_role", "a role is maintainer, writer or reader")),
         };
         let Some(space) = self.spaces.get(&id) else { return Ok(None) };
-        let Some(owner) = &self.owner else { return Err(no_owner("inviting")) };
-        if !space.charter.may_extend(&owner.npub()) {
-            return Err(ApiError::new("not_the_owner", format!("\"{}\" belongs to another owner", space.record.name)));
-        }
+        self.as_owner(space, "inviting")?;
         let ttl_s = ttl_s.unwrap_or(TTL_S).clamp(1, TTL_S_MAX);
         let secret = TicketSecret::from_bytes(draw(cx.entropy));
         let expires = cx.now.plus_ms(ttl_s * 1000);

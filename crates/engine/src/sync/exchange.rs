@@ -210,7 +210,7 @@ impl Engine {
                 continue;
             }
             let request = wire::PullRequest { h: space.h.clone(), ranges, ..Default::default() };
-            self.pull(cx, space_id, peer, &request, None);
+            let _ = self.pull(cx, space_id, peer, &request, None);
             return Ok(());
         }
         self.pump_history(cx, space_id);
@@ -231,7 +231,8 @@ impl Engine {
             if !ranges.is_empty() {
                 let request = wire::PullRequest { h: space.h.clone(), ranges, ..Default::default() };
                 let missing = space.checkpoints.history_missing();
-                return self.pull(cx, space_id, peer, &request, Some(missing));
+                let _ = self.pull(cx, space_id, peer, &request, Some(missing));
+                return;
             }
         }
     }
@@ -244,13 +245,14 @@ impl Engine {
         peer: PeerId,
         request: &wire::PullRequest,
         fills: Option<u64>,
-    ) {
-        let Some(space) = self.spaces.get_mut(&space_id) else { return };
+    ) -> AskId {
         let ask = self.next_ask;
         self.next_ask += 1;
+        let Some(space) = self.spaces.get_mut(&space_id) else { return ask };
         space.pull = Some(Pull { ask, peer, applied: 0, gaps: BTreeSet::new(), fills, pages: 0 });
         self.asks.insert(ask, Asked::Pull(peer, space_id));
         cx.net(NetEffect::Pull { peer, ask, body: proto::encode(request) });
+        ask
     }
 
     fn missing_from(&self, cx: &Cx<'_>, space_id: SpaceId, peer: &PeerId) -> Vec<wire::Range> {
