@@ -131,6 +131,8 @@ pub const BAN_S: u64 = 60;
 /// Gossip messages that may wait for one slow peer.
 pub const GOSSIP_QUEUE_MAX: usize = 256;
 
+/// Messages that are asked of one peer in a second because it offered them.
+pub const GOSSIP_WANTED_MAX: usize = 512;
 /// Topics that one peer may subscribe to, and name in one message.
 pub const TOPICS_PER_PEER_MAX: usize = 128;
 

@@ -9,9 +9,9 @@ use crate::error::Error;
 use libp2p::PeerId;
 use libp2p::gossipsub::{
     self, AllowAllSubscriptionFilter, IdentityTransform, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId,
-    ValidationMode,
+    PeerScoreParams, PeerScoreThresholds, ValidationMode,
 };
-use proto::limits::{GOSSIP_BYTES_MAX, GOSSIP_QUEUE_MAX, TOPICS_PER_PEER_MAX};
+use proto::limits::{GOSSIP_BYTES_MAX, GOSSIP_QUEUE_MAX, GOSSIP_WANTED_MAX, TOPICS_PER_PEER_MAX};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -48,6 +48,7 @@ fn config() -> Result<gossipsub::Config, Error> {
         .graft_flood_threshold(Duration::from_millis(500))
         // Whole messages wait there, for each slow peer; what finds no room is caught up with.
         .connection_handler_queue_len(GOSSIP_QUEUE_MAX)
+        .max_control_messages_sent(GOSSIP_WANTED_MAX)
         .build()
         .map_err(|error| Error::Setup { part: "gossip", reason: error.to_string() })
 }
@@ -63,8 +64,28 @@ pub(crate) fn behaviour() -> Result<Behaviour, Error> {
         max_subscribed_topics: TOPICS_PER_PEER_MAX,
         max_subscriptions_per_request: TOPICS_PER_PEER_MAX,
     };
-    gossipsub::Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, config()?, filter)
-        .map_err(|error| Error::Setup { part: "gossip", reason: error.to_owned() })
+    let setup = |reason: String| Error::Setup { part: "gossip", reason };
+    let mut behaviour =
+        gossipsub::Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, config()?, filter)
+            .map_err(|error| setup(error.to_owned()))?;
+    let (params, thresholds) = scoring();
+    behaviour.with_peer_score(params, thresholds).map_err(setup)?;
+    Ok(behaviour)
+}
+
+/// Scores in which every peer has zero points for ever. They are on because without them gossipsub never forgets a
+/// message that a peer offered, was asked for and did not deliver: each one costs memory for as long as the node
+/// runs, and is not asked of anybody else. Whom to shun is decided by [`crate::budget`].
+fn scoring() -> (PeerScoreParams, PeerScoreThresholds) {
+    let params = PeerScoreParams {
+        app_specific_weight: 0.0,
+        ip_colocation_factor_weight: 0.0,
+        behaviour_penalty_weight: 0.0,
+        slow_peer_weight: 0.0,
+        retain_score: Duration::ZERO,
+        ..PeerScoreParams::default()
+    };
+    (params, PeerScoreThresholds { opportunistic_graft_threshold: 0.0, ..PeerScoreThresholds::default() })
 }
 
 /// Messages that wait for a verdict, by our number; the oldest give way.
@@ -143,7 +164,25 @@ mod tests {
         assert_eq!(config.connection_handler_queue_len(), GOSSIP_QUEUE_MAX);
         assert_eq!(config.heartbeat_interval(), Duration::from_secs(1));
         assert_eq!(config.duplicate_cache_time(), Duration::from_secs(600));
+        assert_eq!(config.max_control_messages_sent(), GOSSIP_WANTED_MAX);
         assert!(behaviour().is_ok());
+    }
+
+    /// Scores are kept only so that broken promises are forgotten: nothing that a peer does changes its own.
+    #[test]
+    fn scores_are_on_and_say_nothing() {
+        let (params, thresholds) = scoring();
+        let weights = [
+            params.app_specific_weight,
+            params.ip_colocation_factor_weight,
+            params.behaviour_penalty_weight,
+            params.slow_peer_weight,
+        ];
+        assert!(params.topics.is_empty() && weights.iter().all(|weight| *weight == 0.0), "{weights:?}");
+        // Zero points are never too few.
+        assert!(thresholds.opportunistic_graft_threshold <= 0.0 && thresholds.gossip_threshold < 0.0);
+        // A second time is refused: they are on.
+        assert!(behaviour().unwrap().with_peer_score(params, thresholds).is_err());
     }
 
     #[test]
