@@ -248,9 +248,11 @@ fn member_texts(answer: &Value, kind: &str) -> BTreeSet<String> {
 /// The fields that people edit here.
 pub(crate) const FIELDS: [&str; 4] = ["title", "description", "notes", "design"];
 
-/// Everything of a bead that the model knows of.
+/// Everything of a bead that the model knows of. Who made it stands for what only the op that made it has written: edits
+/// may be here before that op is (its author's clock may be ahead).
 fn texts(answer: &Value) -> BTreeSet<String> {
     let mut all: BTreeSet<String> = ["labels", "comments"].iter().flat_map(|kind| member_texts(answer, kind)).collect();
+    all.extend(answer["bead"]["created_by"].as_str().map(|who| format!("made by {who}")));
     all.extend(FIELDS.iter().flat_map(|field| field_texts(answer, field)).map(str::to_owned));
     all
 }
@@ -268,6 +270,19 @@ mod tests {
 
     fn over(value: &str) -> Option<String> {
         Some(value.to_owned())
+    }
+
+    #[test]
+    fn a_delete_that_came_before_the_op_that_made_the_bead_need_not_hide_it() {
+        let mut model = Model::default();
+        model.created("a", "t1", SURE);
+        model.wrote("a", "title", "t2", over("t1"), SURE);
+        let early = json!({"bead": {"title": "t2"}});
+        let whole = json!({"bead": {"title": "t2", "created_by": "host1"}});
+        model.deleted("a", &early, SURE);
+        assert_eq!(model.check("a", Some(&whole)), Ok(()));
+        model.deleted("a", &whole, SURE);
+        assert!(model.check("a", Some(&whole)).unwrap_err().contains("having seen all of it"));
     }
 
     #[test]

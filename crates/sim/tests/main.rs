@@ -28,6 +28,15 @@ fn nothing_accepted_is_lost_and_all_agree() {
     assert!(counts["accepted"] > SEEDS * 20, "{counts:?}");
 }
 
+/// Runs in which the soak found a bug, of the mesh or of the simulator itself.
+#[test]
+fn seeds_that_failed_once_hold() {
+    for seed in [1218, 1273, 1275, 1707, 1715, 1858, 3905, 6973, 7495] {
+        let options = Options::of_seed(seed);
+        run(seed, options).unwrap_or_else(|f| panic!("{f}\n  {}", replay_command(seed, &options)));
+    }
+}
+
 #[test]
 fn the_same_seed_is_the_same_world() {
     let options = Options { log: true, ..Options::default() };

@@ -203,17 +203,16 @@ impl Engine {
         self.spaces.get(space_id).is_some_and(|space| space.checkpoints.covers(writer, seq))
     }
 
-    /// Replacements of what is below the base and not here are noted: see [`keys::Doubt`].
+    /// Replacements of what is below the base are noted: see [`keys::Doubt`].
     pub(crate) fn note_doubts(&self, cx: &mut Cx<'_>, space_id: SpaceId, writes: &[Write]) {
         let Some(space) = self.spaces.get(&space_id).filter(|space| space.checkpoints.base.is_some()) else { return };
         // What a delete saw is covered, not replaced.
         for write in writes.iter().filter(|write| write.unit != Unit::Delete || write.value.is_none()) {
+            // Also of what is held by now: only when all of it is here does it show whether the base folded it in.
             for dot in write.replaces.iter().filter(|dot| space.checkpoints.covers(&dot.writer, dot.seq)) {
-                if !cx.txn.has_dot(&space_id, dot) {
-                    let at = (dot.writer.host.0, dot.writer.incarnation, dot.seq, dot.tag);
-                    let doubt = keys::Doubt { bead: write.id.to_string(), unit: write.unit.clone(), dot: at };
-                    cx.txn.put_record(Table::Checkpoints, doubt.key(&space_id), &doubt);
-                }
+                let at = (dot.writer.host.0, dot.writer.incarnation, dot.seq, dot.tag);
+                let doubt = keys::Doubt { bead: write.id.to_string(), unit: write.unit.clone(), dot: at };
+                cx.txn.put_record(Table::Checkpoints, doubt.key(&space_id), &doubt);
             }
         }
     }

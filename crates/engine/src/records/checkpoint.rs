@@ -76,7 +76,7 @@ impl Base {
     }
 }
 
-/// Somebody replaced a value that is below the base and that is not here: either the base has folded in that it is gone,
+/// Somebody replaced a value that is below the base: either the base has folded in that it is gone,
 /// or it is on a side of a fork that the base does not know, and may still come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
