@@ -62,7 +62,12 @@ impl<'a> Txn<'a> {
         Ok(())
     }
 
-    /// Whether any record of `table` begins with `prefix`.
+    /// Whether there is a record of `table` with exactly this key.
+    pub(crate) fn has(&self, table: Table, key: &[u8]) -> Result<bool, ViewError> {
+        Ok(self.get(table, key)?.is_some())
+    }
+
+    /// Whether any record of `table` begins with `prefix`. [`Txn::has`] costs less where the whole key is known.
     pub(crate) fn any(&self, table: Table, prefix: &[u8]) -> Result<bool, ViewError> {
         let mut found = false;
         self.scan(table, prefix, prefix, &mut |_, _| {

@@ -115,7 +115,7 @@ impl Engine {
             return Ok(self.rejected("below_the_checkpoint"));
         }
         if let Some(prev) = &op.prev
-            && !cx.txn.any(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq - 1, prev))?
+            && !cx.txn.has(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq - 1, prev))?
         {
             return Ok(Taken::Gap(op.writer));
         }
@@ -146,7 +146,7 @@ impl Engine {
         let Some(floors) = base.map(|base| base.floors.clone()) else { return Ok(()) };
         for floor in &floors {
             let held = |(seq, id): &(u64, [u8; 32])| {
-                cx.txn.any(Table::Ops, &records::op::key(&space_id, &floor.writer(), *seq, &EventId(*id)))
+                cx.txn.has(Table::Ops, &records::op::key(&space_id, &floor.writer(), *seq, &EventId(*id)))
             };
             for tip in &floor.tips {
                 if floor.filled < floor.top() || !held(tip)? {

@@ -264,7 +264,7 @@ impl Engine {
                 || space.blocked.contains_key(&tip.writer)
                 || space.refused.contains(&tip.id)
                 || space.ends.get(&tip.writer).is_some_and(|e| e.contains(tip.seq, &tip.id))
-                || cx.txn.any(Table::Ops, &records::op::key(&space_id, &tip.writer, tip.seq, &tip.id)).unwrap_or(false)
+                || cx.txn.has(Table::Ops, &records::op::key(&space_id, &tip.writer, tip.seq, &tip.id)).unwrap_or(false)
         };
         let mut ranges = heads::missing(&space.ends, theirs, &has, &|w| space.back.get(w).copied().unwrap_or(0));
         // What it said that it does not hold op by op is not asked of it again.

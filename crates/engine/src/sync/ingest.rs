@@ -81,7 +81,7 @@ impl Engine {
             Err(_) => return Ok(Taken::Rejected("malformed_op")),
         };
         let id = event.id();
-        if cx.txn.any(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq, &id))? {
+        if cx.txn.has(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq, &id))? {
             // It may have come before the base did.
             self.history_is_here(cx, space_id, &op)?;
             return Ok(Taken::Known);
@@ -110,7 +110,7 @@ impl Engine {
         }
         if let Some(prev) = &op.prev
             && !space.follows_an_end(&op)
-            && !cx.txn.any(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq - 1, prev))?
+            && !cx.txn.has(Table::Ops, &records::op::key(&space_id, &op.writer, op.seq - 1, prev))?
         {
             return Ok(Taken::Gap(op.writer));
         }
@@ -161,7 +161,7 @@ impl Engine {
         let blocked_ms = until_ms.min(cx.now.plus_ms(BLOCKED_MS_MAX).0);
         let until = space.blocked.entry(op.writer).or_insert(blocked_ms);
         *until = (*until).min(blocked_ms);
-        if space.waiting < limits::WAITING_MAX && !cx.txn.any(Table::Waiting, &key)? {
+        if space.waiting < limits::WAITING_MAX && !cx.txn.has(Table::Waiting, &key)? {
             space.waiting += 1;
             cx.txn.put_record(Table::Waiting, key, &waiting::WaitingRecord { until_ms, event: bytes.to_vec() });
         }

@@ -60,7 +60,7 @@ impl Engine {
         let space = ws.space;
         let current = ws.record.generation == Some(snapshot.generation);
         let key = rec::generation_key(id, &snapshot.generation);
-        let known = cx.txn.any(Table::Workspaces, &key)?;
+        let known = cx.txn.has(Table::Workspaces, &key)?;
         if snapshot.first {
             self.all_dirty(cx, id, space)?;
         }
@@ -327,7 +327,7 @@ impl Engine {
     ) -> Result<(), ViewError> {
         ws.record.generation = Some(generation);
         let key = rec::generation_key(ws.id, &generation);
-        if cx.txn.any(Table::Workspaces, &key)? {
+        if cx.txn.has(Table::Workspaces, &key)? {
             return Ok(());
         }
         let number = ws.record.next_generation;
