@@ -24,12 +24,25 @@ pub struct Config {
     /// as many folded in.
     #[serde(skip_serializing_if = "is_usual")]
     pub checkpoint_ops: u64,
+    /// How long one command of bd may take in seconds, waiting for other programs included.
+    #[serde(skip_serializing_if = "is_patient")]
+    pub bd_seconds: u64,
     /// The fast path; catching up works without it.
     pub gossip: Gossip,
 }
 
 fn is_usual(ops: &u64) -> bool {
     *ops == engine::CheckpointRule::default().every_ops
+}
+
+/// Default of [`Config::bd_seconds`]: on a slow machine an import of a thousand issues takes the better part of it.
+const BD_SECONDS: u64 = 120;
+
+/// Most that [`Config::bd_seconds`] can be.
+const BD_SECONDS_MAX: u64 = 3600;
+
+fn is_patient(seconds: &u64) -> bool {
+    *seconds == BD_SECONDS
 }
 
 /// Settings of the fast path.
@@ -58,7 +71,14 @@ impl Default for Config {
         let listen = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
         let checkpoint_ops = engine::CheckpointRule::default().every_ops;
         let listen = listen.map(str::to_owned).to_vec();
-        Config { name: hostname(), listen, mdns: true, checkpoint_ops, gossip: Gossip::default() }
+        Config {
+            name: hostname(),
+            listen,
+            mdns: true,
+            checkpoint_ops,
+            bd_seconds: BD_SECONDS,
+            gossip: Gossip::default(),
+        }
     }
 }
 
@@ -133,6 +153,10 @@ impl Config {
             self.checkpoint_ops =
                 ops.parse().map_err(|_| CliError::new("bad_config", "TOWNMESH_CHECKPOINT_OPS: a number of ops"))?;
         }
+        if let Some(seconds) = var("TOWNMESH_BD_SECONDS") {
+            self.bd_seconds =
+                seconds.parse().map_err(|_| CliError::new("bad_config", "TOWNMESH_BD_SECONDS: a number of seconds"))?;
+        }
         if let Some(gossip) = var("TOWNMESH_GOSSIP") {
             match gossip.parse::<f64>() {
                 // "0" and "1" mean off and on here, as everywhere else; a share lies between them.
@@ -150,6 +174,9 @@ impl Config {
         }
         if self.checkpoint_ops == 0 {
             return Err(CliError::new("bad_config", "checkpoint_ops: at least 1"));
+        }
+        if !(1..=BD_SECONDS_MAX).contains(&self.bd_seconds) {
+            return Err(CliError::new("bad_config", format!("bd_seconds: 1 to {BD_SECONDS_MAX}")));
         }
         if !(0.0..=1.0).contains(&self.gossip.loss) {
             return Err(CliError::new("bad_config", "gossip.loss: a share from 0 to 1"));

@@ -7,12 +7,11 @@ use super::killpoint;
 use super::perform::Performer;
 use super::serve::Serving;
 use super::turn::{SystemEntropy, Turn, now};
-use super::workspaces::Workspaces;
+use super::workspaces::{Tools, Workspaces};
 use crate::config::Config;
 use crate::home::Home;
 use crate::{CliError, keys, ports};
 use engine::{Boot, CheckpointRule, Effect, Engine, Input, NetInput};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,7 +140,8 @@ pub(super) async fn run(
 
     let held = home.held();
     std::fs::create_dir_all(&held).map_err(|err| CliError::disk(held.display(), &err))?;
-    let node = Node { store, engine, first, cancel: cancel.clone(), held };
+    let tools = Tools { held, bd_time_max: Duration::from_secs(config.bd_seconds) };
+    let node = Node { store, engine, first, cancel: cancel.clone(), tools };
     let handle = network.as_ref().map(|n| n.handle.clone());
     let (network_task, events) = match network {
         Some(n) => (Some(n.task), Some(n.events)),
@@ -203,8 +203,7 @@ struct Node {
     engine: Engine,
     first: Vec<Effect>,
     cancel: CancellationToken,
-    /// Where to keep what the workspaces' own tools cannot hold.
-    held: PathBuf,
+    tools: Tools,
 }
 
 impl Node {
@@ -224,7 +223,7 @@ impl Node {
             calls: calls.clone(),
             net,
             serving: Serving::new(self.store.clone(), tracker.clone()),
-            workspaces: Workspaces::new(runtime, &inputs, tracker.clone(), self.cancel.clone(), self.held),
+            workspaces: Workspaces::new(runtime, &inputs, tracker.clone(), self.cancel.clone(), self.tools),
         };
         let turn = Turn { engine: self.engine, store: self.store.clone(), performer };
         let (end, engine_ended) = oneshot::channel();

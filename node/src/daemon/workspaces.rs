@@ -30,6 +30,15 @@ struct Task {
     cancel: CancellationToken,
 }
 
+/// What the directories' own tools are given.
+#[derive(Clone, Debug)]
+pub(super) struct Tools {
+    /// The directory of what they cannot hold.
+    pub(super) held: PathBuf,
+    /// How long one command of bd may take.
+    pub(super) bd_time_max: Duration,
+}
+
 /// The coupled directories.
 pub(super) struct Workspaces {
     runtime: Handle,
@@ -37,8 +46,7 @@ pub(super) struct Workspaces {
     tracker: TaskTracker,
     cancel: CancellationToken,
     tasks: HashMap<WorkspaceId, Task>,
-    /// The directory of what the workspaces' own tools cannot hold.
-    held: PathBuf,
+    tools: Tools,
 }
 
 impl Workspaces {
@@ -47,10 +55,10 @@ impl Workspaces {
         inputs: &Inputs,
         tracker: TaskTracker,
         cancel: CancellationToken,
-        held: PathBuf,
+        tools: Tools,
     ) -> Workspaces {
         // The engine's thread ends when all senders are gone, so it must not hold one itself.
-        Workspaces { runtime, inputs: inputs.downgrade(), tracker, cancel, tasks: HashMap::new(), held }
+        Workspaces { runtime, inputs: inputs.downgrade(), tracker, cancel, tasks: HashMap::new(), tools }
     }
 
     /// Carries one effect out; never waits.
@@ -89,8 +97,9 @@ impl Workspaces {
         if let Some(old) = self.tasks.insert(workspace, task) {
             old.cancel.cancel();
         }
-        let held = self.held.join(format!("{workspace}.jsonl"));
-        let coupled = Coupled { workspace, dir, kind, held, inputs };
+        let mut tools = self.tools.clone();
+        tools.held.push(format!("{workspace}.jsonl"));
+        let coupled = Coupled { workspace, dir, kind, tools, inputs };
         self.tracker.spawn_on(
             async move {
                 let _ended = cancel.run_until_cancelled(coupled.run(orders_end)).await;
@@ -105,8 +114,8 @@ struct Coupled {
     workspace: WorkspaceId,
     dir: String,
     kind: WorkspaceKind,
-    /// Where to keep what the directory's own tool cannot hold.
-    held: PathBuf,
+    /// `held` is the file of this directory's own.
+    tools: Tools,
     inputs: Inputs,
 }
 
@@ -166,7 +175,9 @@ impl Coupled {
                 self.couple(&bridge, events, orders).await;
             }
             WorkspaceKind::Bd => {
-                let options = bridge::bd::Options { held: Some(self.held.clone()), ..Default::default() };
+                let limits = bridge::bd::Limits { time_max: self.tools.bd_time_max, ..Default::default() };
+                let held = Some(self.tools.held.clone());
+                let options = bridge::bd::Options { held, limits, ..Default::default() };
                 let (bridge, events) = bridge::bd::open(dir, options)?;
                 self.couple(&bridge, events, orders).await;
             }
