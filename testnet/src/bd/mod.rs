@@ -1,5 +1,11 @@
 //! What a person does with the real bd.
 
+mod storm;
+mod towns;
+
+pub use storm::{Storm, storm};
+pub use towns::{Mode, Towns, alike, all, at, create_at, modes, real, still, towns};
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::path::Path;

@@ -1,0 +1,149 @@
+//! The real bd when something is wrong with it: a clear message, nothing lost, and it goes on by itself.
+//!
+//! A script before the real bd makes the coupling's own commands fail on the second machine; people's commands there
+//! work as ever.
+
+use super::real;
+use anyhow::{Context as _, Result};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+use testnet::bd::{Mode, Towns, alike, at, create_at, still, towns};
+use testnet::wait_until;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// So long may a command of bd take here.
+const BD_SECONDS: u64 = 8;
+
+/// The script: `$0.mode` says what is wrong.
+fn before(real: &Path, dir: &Path) -> Result<PathBuf> {
+    let script = format!(
+        r#"#!/bin/bash
+real='{}'
+case " $* " in *" --actor townmesh "*) mode=$(cat "$0.mode" 2>/dev/null) ;; esac
+case "$mode $*" in
+  garbage*" export "*) "$real" "$@" | head -c 150; exit 0 ;;
+  old*" version"*) "$real" "$@" | sed 's/"version": *"[0-9]*/"version": "0/'; exit 0 ;;
+  killed*" import "*)
+    "$real" "$@" &
+    sleep "0.$((RANDOM % 4))"
+    kill -9 $!
+    echo killed >>"$0.killed"
+    exit 137 ;;
+esac
+exec "$real" "$@"
+"#,
+        real.display()
+    );
+    let path = dir.join("bd");
+    std::fs::write(&path, script)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
+
+struct Stage {
+    net: Towns,
+    bd: PathBuf,
+    away: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(real: &Path) -> Result<Stage> {
+        let dir = tempfile::tempdir()?;
+        let bd = before(real, dir.path())?;
+        let mut net = towns(&bd, &Mode::Embedded, &["first"])?;
+        // People go on with the real one.
+        net.set_env("TOWNMESH_BD_SECONDS", &BD_SECONDS.to_string());
+        net[1].kill()?;
+        net[1].up()?;
+        alike(&net)?;
+        Ok(Stage { net, away: dir.path().join("bd.away"), bd, _dir: dir })
+    }
+
+    fn mode(&self, mode: &str) -> Result<()> {
+        Ok(std::fs::write(self.bd.with_extension("mode"), mode)?)
+    }
+
+    /// Waits until the second machine says what is wrong.
+    fn says(&self, what: &str) -> Result<()> {
+        wait_until(&format!("a message with {what:?}"), PATIENCE, || {
+            let failed = self.net[1].json(&["space", "show"])?["workspaces"][0]["failed"].clone();
+            Ok(if failed.as_str().is_some_and(|text| text.contains(what)) { Ok(()) } else { Err(failed.to_string()) })
+        })
+    }
+
+    /// With `wrong` something is edited on the first machine, and on the second one if people can work there; then all
+    /// is well again, and both have everything.
+    fn survives(&self, name: &str, wrong: &str, people: bool, mend: impl FnOnce() -> Result<()>) -> Result<()> {
+        let theirs = create_at(&self.net[0], &format!("{name}: from the other machine"))?;
+        let ours = people.then(|| create_at(&self.net[1], &format!("{name}: from here"))).transpose()?;
+        self.says(wrong)?;
+        mend()?;
+        let both = alike(&self.net)?;
+        for id in [Some(theirs), ours].into_iter().flatten() {
+            assert!(both.contains_key(&id), "{name}: {id} is lost");
+        }
+        wait_until(&format!("no message after {name}"), PATIENCE, || {
+            let failed = self.net[1].json(&["space", "show"])?["workspaces"][0]["failed"].clone();
+            Ok(if failed.is_null() { Ok(()) } else { Err(failed.to_string()) })
+        })
+    }
+}
+
+/// Holds Dolt's own lock on an embedded database, as another program would.
+fn lock(dir: &Path) -> Result<Child> {
+    let database = std::fs::read_dir(dir.join(".beads/embeddeddolt"))?
+        .flatten()
+        .map(|entry| entry.path().join(".dolt/noms/LOCK"))
+        .find(|path| path.is_file())
+        .context("no embedded database")?;
+    // One process, so that its end is the end of the lock.
+    let hold = r#"exec 9<>"$1" && flock 9 && exec sleep 3600"#;
+    Ok(Command::new("bash").args(["-c", hold, "bash"]).arg(database).spawn()?)
+}
+
+#[test]
+fn whatever_is_wrong_with_bd_nothing_is_lost_and_it_goes_on() {
+    let Some(program) = real() else { return };
+    let mut stage = Stage::new(&program).unwrap();
+    let well = |stage: &Stage| stage.mode("");
+
+    stage.mode("garbage").unwrap();
+    stage.survives("garbage", "unexpected answer", true, || well(&stage)).unwrap();
+
+    stage.mode("killed").unwrap();
+    stage.survives("killed", "bd import failed", true, || well(&stage)).unwrap();
+    let killed = std::fs::read_to_string(stage.bd.with_extension("killed")).unwrap().lines().count();
+    println!("bd was killed {killed} times in the middle of an import");
+
+    let mut holder = lock(&stage.net[1].work).unwrap();
+    let held = stage.survives("locked", "does another program hold the database", false, || {
+        holder.kill()?;
+        holder.wait().map(drop).map_err(Into::into)
+    });
+    let _ = holder.kill();
+    held.unwrap();
+
+    // The program is looked at anew after a failure: as when somebody exchanges it.
+    std::fs::rename(&stage.bd, &stage.away).unwrap();
+    let theirs = create_at_with(&program, &stage, 0, "missing").unwrap();
+    stage.says("install bd, or set TOWNMESH_BD").unwrap();
+    std::fs::rename(&stage.away, &stage.bd).unwrap();
+    assert!(alike(&stage.net).unwrap().contains_key(&theirs));
+
+    stage.mode("old").unwrap();
+    stage.net[1].kill().unwrap();
+    stage.net[1].up().unwrap();
+    stage.survives("old", "too old", true, || well(&stage)).unwrap();
+
+    at(&stage.net[1], &["list"]).unwrap();
+    still(&stage.net).unwrap();
+}
+
+/// Makes an issue while the script is away.
+fn create_at_with(program: &Path, stage: &Stage, node: usize, title: &str) -> Result<String> {
+    testnet::bd::create(program, &stage.net[node].work, &stage.net[node].name, title)
+}
