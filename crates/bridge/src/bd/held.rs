@@ -3,6 +3,7 @@
 //! bd drops some fields, cuts times to seconds and credits edges to whoever imports them. Each such line has a
 //! [`Held`]: as long as bd goes on showing what it showed right after the write, the line reads as it was meant.
 
+use super::export::is_local;
 use super::fields::{GROWING, Line, elements, same, same_element, second, text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +18,13 @@ pub struct Held {
     pub shown: Option<Line>,
     /// Names of the fields that bd holds differently or not at all, sorted.
     pub fields: Vec<String>,
+}
+
+impl Held {
+    /// bd should have this issue and does not; some are never given to it.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.shown.is_none() && !is_local(&self.full)
+    }
 }
 
 /// What became of a line that was written.

@@ -41,6 +41,9 @@ pub struct Options {
     pub poll: Duration,
     /// How often to compare everything, whatever the files say. Default 60 s.
     pub compare: Duration,
+    /// What bd refused is offered again after so long, then after twice as long, and so on up to an hour, with the next
+    /// full comparison: an issue whose parent came later, a disk that was full. Every write begins anew. Default 60 s.
+    pub refused: Duration,
     /// Where to keep what bd cannot hold; `None`: it is forgotten at the end.
     pub held: Option<PathBuf>,
     /// Events that may wait for their reader. Default 16.
@@ -54,6 +57,7 @@ impl Default for Options {
             limits: Limits::default(),
             poll: Duration::from_millis(500),
             compare: Duration::from_secs(60),
+            refused: Duration::from_secs(60),
             held: None,
             events_max: 16,
         }

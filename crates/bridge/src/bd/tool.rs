@@ -94,6 +94,14 @@ pub enum BdError {
         /// What is wrong, and where.
         reason: String,
     },
+    /// It was killed or broke down. How far it came is not known, and nothing of it is taken for a refusal.
+    #[error("bd {command} ended before it was done: {reason}; it will be tried again")]
+    Crashed {
+        /// What it was to do.
+        command: String,
+        /// What it said, or how it ended.
+        reason: String,
+    },
     /// It ended with an error.
     #[error("bd {command} failed: {reason}")]
     Failed {
@@ -242,12 +250,22 @@ impl Tool {
     }
 }
 
+/// Whether an exit code is none that bd chooses: a signal, Go's own way out of a panic, a shell that tells of a signal or
+/// cannot start the program.
+fn crashed(code: Option<i32>) -> bool {
+    !matches!(code, Some(code) if code != 2 && code < 126)
+}
+
 /// What a bd that ended with an error meant.
 fn judge(command: &str, out: &Output) -> BdError {
     // With --json it may complain on either side.
     let said =
         if out.stderr.is_empty() { String::from_utf8_lossy(&out.stdout).into_owned() } else { out.stderr.clone() };
-    let reason = if said.trim().is_empty() { format!("exit code {:?}", out.code) } else { cut(said.trim()) };
+    let how = out.code.map_or_else(|| "a signal ended it".to_owned(), |code| format!("exit code {code}"));
+    let reason = if said.trim().is_empty() { how } else { cut(said.trim()) };
+    if crashed(out.code) {
+        return BdError::Crashed { command: command.into(), reason };
+    }
     let lower = said.to_lowercase();
     let says = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
     if says(&["exclusive lock", "database is locked", "locked by another", "lock busy", "database is read only"]) {
@@ -285,7 +303,7 @@ mod tests {
         assert!(matches!(judge("embeddeddolt: another process holds the exclusive lock on /x"), BdError::Locked(_)));
         assert!(matches!(judge("dial tcp 127.0.0.1:3307: connect: connection refused"), BdError::ServerDown(_)));
         assert!(matches!(judge("Error: no beads database found"), BdError::NoDatabase(_)));
-        assert_eq!(judge(""), BdError::Failed { command: "x".into(), reason: "exit code Some(1)".into() });
+        assert_eq!(judge(""), BdError::Failed { command: "x".into(), reason: "exit code 1".into() });
         let BdError::Failed { reason, .. } = judge(&"\u{1b}é".repeat(1000)) else { panic!("another kind") };
         assert!(reason.chars().count() == REASON_MAX && !reason.contains('\u{1b}'));
     }

@@ -29,6 +29,9 @@ const BLIND: u32 = 10;
 /// How soon to look again after a failure.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// The longest pause before bd is offered again what it refused.
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(3600);
+
 /// A new version of what bd shows; nothing of it is in bd yet.
 #[derive(Debug)]
 pub struct Prepared {
@@ -51,6 +54,9 @@ pub(crate) struct Worker {
     held: BTreeMap<String, Held>,
     /// Lines that bd should show and does not yet: somebody's edits got ahead of them.
     owed: BTreeSet<String>,
+    /// When to offer bd again what it refused, and how long to wait after that.
+    refused_at: Instant,
+    refused_pause: Duration,
     /// The beads file that the reported lines amount to.
     content: Vec<u8>,
     view: Issues,
@@ -73,11 +79,13 @@ impl Worker {
         Ok(Worker {
             tool: Tool::new(&options.program, &dir, options.limits.clone()),
             dir,
-            options,
             detected: false,
             issues: Issues::new(),
             held,
             owed: BTreeSet::new(),
+            refused_at: Instant::now(),
+            refused_pause: options.refused,
+            options,
             content: Vec::new(),
             view: Issues::new(),
             known: Known::default(),
@@ -101,6 +109,7 @@ impl Worker {
         }
         self.read_at = now;
         self.read()?;
+        self.offer_again(now);
         if !self.owed.is_empty() {
             let view = export::view(&self.issues, &self.held);
             let owed = std::mem::take(&mut self.owed);
@@ -108,6 +117,15 @@ impl Worker {
         }
         self.compare_at = now + self.options.compare;
         self.report()
+    }
+
+    /// What bd does not have although it should is written again now and then.
+    fn offer_again(&mut self, now: Instant) {
+        if now >= self.refused_at {
+            self.owed.extend(self.held.iter().filter(|(_, held)| held.is_refused()).map(|(id, _)| id.clone()));
+            self.refused_at = now + self.refused_pause;
+            self.refused_pause = (self.refused_pause * 2).min(REFUSED_PAUSE_MAX);
+        }
     }
 
     /// Asks bd for everything.
@@ -312,6 +330,8 @@ impl Coupling for Worker {
                 None => drop(view.remove(id)),
             }
         }
+        self.refused_pause = self.options.refused;
+        self.refused_at = Instant::now() + self.refused_pause;
         if let Err(error) = self.write(lines) {
             // How far bd came shows at the next look.
             self.promised = true;

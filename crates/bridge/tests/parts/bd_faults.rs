@@ -48,8 +48,10 @@ async fn garbage_is_never_an_empty_database() {
     }
     let error = failure("yes | head -c 200000").await;
     assert_eq!(error, BdError::TooLarge { command: "export".into(), bytes: 100_000 });
-    let error = failure("kill -9 $$").await;
-    assert!(matches!(error, BdError::Failed { .. }), "{error}");
+    for script in ["kill -9 $$", "echo panic: x >&2; exit 2", "exit 137"] {
+        let error = failure(script).await;
+        assert!(matches!(error, BdError::Crashed { .. }), "{script}: {error}");
+    }
     let error = failure("echo 'Error: no beads database found' >&2; exit 1").await;
     assert!(matches!(error, BdError::NoDatabase(_)) && error.to_string().contains("bd init"), "{error}");
 }

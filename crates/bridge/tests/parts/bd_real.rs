@@ -1,9 +1,10 @@
 //! The coupling with the real bd.
 
-use super::bd_support::{Desk, Town, changed, options, real, stand_in};
+use super::bd_support::{DEADLINE, Desk, Town, changed, options, real, stand_in};
 use bridge::bd::Options;
 use bridge::{ApplyError, Snapshot};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 const T: &str = "2026-01-01T00:00:00Z";
 
@@ -258,4 +259,24 @@ async fn what_bd_refuses_does_not_hold_up_the_rest() {
     (bad["status"], bad["notes"]) = (json!("hovering"), json!("n"));
     write(&mut desk, &at, lines(&[&bad])).await;
     assert_eq!(town.export()["tt-0"]["status"], "open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_bd_refused_is_offered_again() {
+    let Some(bd) = real() else { return };
+    let town = Town::new(&bd);
+    let soon = Duration::from_secs(1);
+    let mut desk =
+        Desk::open(town.dir.path(), Options { program: bd.clone(), compare: soon, refused: soon, ..options() });
+    let at = desk.snapshot().await;
+    let child = issue("tt-late.1", json!({}));
+    write(&mut desk, &at, lines(&[&child])).await;
+    assert!(town.export().is_empty(), "a child without its parent is refused");
+    // The parent comes by another way; nobody writes the child again.
+    town.bd(&["create", "parent", "--id", "tt-late", "--force"]);
+    let until = Instant::now() + DEADLINE;
+    while !town.export().contains_key("tt-late.1") {
+        assert!(Instant::now() < until, "{:?}", town.export());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
