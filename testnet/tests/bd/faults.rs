@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
-use testnet::bd::{Mode, Towns, alike, at, create_at, still, towns};
+use testnet::bd::{Mode, Towns, alike, all, at, create_at, still, towns};
 use testnet::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -17,12 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// So long may a command of bd take here.
 const BD_SECONDS: u64 = 8;
 
-/// The script: `$0.mode` says what is wrong.
+/// The script: `.git/bd-mode` in the directory says what is wrong there.
 fn before(real: &Path, dir: &Path) -> Result<PathBuf> {
     let script = format!(
         r#"#!/bin/bash
 real='{}'
-case " $* " in *" --actor townmesh "*) mode=$(cat "$0.mode" 2>/dev/null) ;; esac
+case " $* " in *" --actor townmesh "*) mode=$(cat .git/bd-mode 2>/dev/null) ;; esac
 case "$mode $*" in
   garbage*" export "*) "$real" "$@" | head -c 150; exit 0 ;;
   old*" version"*) "$real" "$@" | sed 's/"version": *"[0-9]*/"version": "0/'; exit 0 ;;
@@ -64,7 +64,7 @@ impl Stage {
     }
 
     fn mode(&self, mode: &str) -> Result<()> {
-        Ok(std::fs::write(self.bd.with_extension("mode"), mode)?)
+        Ok(std::fs::write(self.net[1].work.join(".git/bd-mode"), mode)?)
     }
 
     /// Waits until the second machine says what is wrong.
@@ -77,10 +77,18 @@ impl Stage {
 
     /// With `wrong` something is edited on the first machine, and on the second one if people can work there; then all
     /// is well again, and both have everything.
-    fn survives(&self, name: &str, wrong: &str, people: bool, mend: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn survives(&self, name: &str, wrong: &str, can: Can, mend: impl FnOnce() -> Result<()>) -> Result<()> {
+        let (people, read) = (can != Can::Nothing, can == Can::Read);
         let theirs = create_at(&self.net[0], &format!("{name}: from the other machine"))?;
         let ours = people.then(|| create_at(&self.net[1], &format!("{name}: from here"))).transpose()?;
         self.says(wrong)?;
+        if let Some(ours) = ours.as_ref().filter(|_| read) {
+            // What cannot be written does not hold up what is read.
+            wait_until("our own edit on the other machine", PATIENCE, || {
+                let there = all(&self.net[0])?.contains_key(ours);
+                Ok(if there { Ok(()) } else { Err("it has not come".to_owned()) })
+            })?;
+        }
         mend()?;
         let both = alike(&self.net)?;
         for id in [Some(theirs), ours].into_iter().flatten() {
@@ -91,6 +99,17 @@ impl Stage {
             Ok(if failed.is_null() { Ok(()) } else { Err(failed.to_string()) })
         })
     }
+}
+
+/// What goes on while something is wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Can {
+    /// People cannot work in the database either.
+    Nothing,
+    /// People can.
+    Work,
+    /// And what they do is read.
+    Read,
 }
 
 /// Holds Dolt's own lock on an embedded database, as another program would.
@@ -112,15 +131,15 @@ fn whatever_is_wrong_with_bd_nothing_is_lost_and_it_goes_on() {
     let well = |stage: &Stage| stage.mode("");
 
     stage.mode("garbage").unwrap();
-    stage.survives("garbage", "unexpected answer", true, || well(&stage)).unwrap();
+    stage.survives("garbage", "unexpected answer", Can::Work, || well(&stage)).unwrap();
 
     stage.mode("killed").unwrap();
-    stage.survives("killed", "bd import ended before it was done", true, || well(&stage)).unwrap();
+    stage.survives("killed", "bd import ended before it was done", Can::Read, || well(&stage)).unwrap();
     let killed = std::fs::read_to_string(stage.bd.with_extension("killed")).unwrap().lines().count();
     println!("bd was killed {killed} times in the middle of an import");
 
     let mut holder = lock(&stage.net[1].work).unwrap();
-    let held = stage.survives("locked", "does another program hold the database", false, || {
+    let held = stage.survives("locked", "does another program hold the database", Can::Nothing, || {
         holder.kill()?;
         holder.wait().map(drop).map_err(Into::into)
     });
@@ -137,7 +156,7 @@ fn whatever_is_wrong_with_bd_nothing_is_lost_and_it_goes_on() {
     stage.mode("old").unwrap();
     stage.net[1].kill().unwrap();
     stage.net[1].up().unwrap();
-    stage.survives("old", "too old", true, || well(&stage)).unwrap();
+    stage.survives("old", "too old", Can::Work, || well(&stage)).unwrap();
 
     at(&stage.net[1], &["list"]).unwrap();
     still(&stage.net).unwrap();

@@ -100,6 +100,8 @@ impl Worker {
     }
 
     fn look_at_bd(&mut self, now: Instant) -> Result<Option<Snapshot>, ReadError> {
+        // That all is well again is told, too.
+        self.promised |= self.failed.is_some();
         if self.reported.is_some() && !self.promised && now < self.compare_at && self.failed.is_none() {
             let stamp = probe::stamp(&self.dir);
             let quiet = stamp == self.stamp;
