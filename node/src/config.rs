@@ -233,14 +233,23 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let (_temp, home) = home("");
-        let config = Config { name: "desktop".into(), mdns: false, ..Config::default() };
+        let config = Config { name: "desktop".into(), mdns: false, bd_seconds: 300, ..Config::default() };
         config.write(&home).unwrap();
         assert_eq!(Config::read(&home).unwrap(), config);
     }
 
     #[test]
     fn broken_files_are_typed_errors() {
-        for text in ["nmae = \"x\"", "name = 3", "name = \"\"", "listen = [\"x\"]", "[gossip]\nloss = 2.0", "\u{0}"] {
+        for text in [
+            "nmae = \"x\"",
+            "name = 3",
+            "name = \"\"",
+            "listen = [\"x\"]",
+            "bd_seconds = 3601",
+            "bd_seconds = 0",
+            "[gossip]\nloss = 2.0",
+            "\u{0}",
+        ] {
             let (_temp, home) = home(text);
             assert_eq!(Config::read(&home).unwrap_err().code, "bad_config", "{text}");
         }
@@ -255,14 +264,18 @@ mod tests {
             "TOWNMESH_NAME" => Some("b".to_owned()),
             "TOWNMESH_LISTEN" => Some("/ip4/127.0.0.1/tcp/0, /ip4/127.0.0.1/tcp/1".to_owned()),
             "TOWNMESH_MDNS" => Some("0".to_owned()),
+            "TOWNMESH_BD_SECONDS" => Some("7".to_owned()),
             "TOWNMESH_GOSSIP" => Some("0.5".to_owned()),
             _ => None,
         };
         config.apply_env(&env).unwrap();
         assert_eq!((config.name.as_str(), config.listen.len(), config.mdns), ("b", 2, false));
-        assert_eq!(config.gossip, Gossip { enabled: true, loss: 0.5 });
+        assert_eq!((config.bd_seconds, config.gossip.clone()), (7, Gossip { enabled: true, loss: 0.5 }));
+        let mut config = Config::default();
         config.apply_env(&|n| (n == "TOWNMESH_GOSSIP").then(|| "off".to_owned())).unwrap();
         assert!(!config.gossip.enabled);
+        let err = config.apply_env(&|n| (n == "TOWNMESH_BD_SECONDS").then(|| "soon".to_owned())).unwrap_err();
+        assert_eq!(err.code, "bad_config");
         let err = config.apply_env(&|n| (n == "TOWNMESH_GOSSIP").then(|| "7".to_owned())).unwrap_err();
         assert_eq!(err.code, "bad_config");
     }

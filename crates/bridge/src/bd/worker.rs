@@ -115,7 +115,8 @@ impl Worker {
         if !self.owed.is_empty() {
             let view = export::view(&self.issues, &self.held);
             let owed = std::mem::take(&mut self.owed);
-            self.write(owed.into_iter().map(|id| (id.clone(), view.get(&id).cloned())).collect())?;
+            let wanted = owed.iter().map(|id| (id.clone(), view.get(id).cloned())).collect();
+            self.write(wanted).inspect_err(|_| self.owed.extend(owed))?;
         }
         self.compare_at = now + self.options.compare;
         self.report()
