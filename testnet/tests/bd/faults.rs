@@ -4,18 +4,21 @@
 //! work as ever.
 
 use super::real;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
-use testnet::bd::{Mode, Towns, alike, at, create_at, still, towns};
+use testnet::bd::{Mode, Towns, alike, all, at, create_at, still, towns};
 use testnet::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// So long may a command of bd take here.
 const BD_SECONDS: u64 = 8;
+
+/// Imports that are killed, at least.
+const KILLS_MIN: usize = 3;
 
 /// The script: `.git/bd-mode` in the directory says what is wrong there.
 fn before(real: &Path, dir: &Path) -> Result<PathBuf> {
@@ -25,6 +28,12 @@ real='{}'
 case " $* " in *" --actor townmesh "*) mode=$(cat .git/bd-mode 2>/dev/null) ;; esac
 case "$mode $*" in
   garbage*" export "*) "$real" "$@" | head -c 150; exit 0 ;;
+  killed*" import "*)
+    "$real" "$@" <&0 &
+    sleep "0.$((RANDOM % 4))"
+    kill -9 $!
+    echo killed >>"$0.killed"
+    exit 137 ;;
   old*" version"*) "$real" "$@" | sed 's/"version": *"[0-9]*/"version": "0/'; exit 0 ;;
 esac
 exec "$real" "$@"
@@ -67,6 +76,41 @@ impl Stage {
             let failed = self.net[1].json(&["space", "show"])?["workspaces"][0]["failed"].clone();
             Ok(if failed.as_str().is_some_and(|text| text.contains(what)) { Ok(()) } else { Err(failed.to_string()) })
         })
+    }
+
+    /// How often bd was killed in an import.
+    fn kills(&self) -> Result<usize> {
+        match std::fs::read_to_string(self.bd.with_extension("killed")) {
+            Ok(text) => Ok(text.lines().count()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Every import on the second machine is killed, some of them when they are through already.
+    fn survives_kills(&self) -> Result<()> {
+        let mut made = Vec::new();
+        for n in 1..=KILLS_MIN {
+            made.push(create_at(&self.net[0], &format!("killed: from the other machine {n}"))?);
+            wait_until("bd killed in an import", PATIENCE, || {
+                let kills = self.kills()?;
+                Ok(if kills >= n { Ok(()) } else { Err(kills.to_string()) })
+            })?;
+        }
+        let told = std::fs::read_to_string(self.net[1].log_path())?;
+        ensure!(told.contains("bd import ended before it was done"), "nothing was said of the kills");
+        // What cannot be written does not hold up what is read.
+        let ours = create_at(&self.net[1], "killed: from here")?;
+        wait_until("our own edit on the other machine", PATIENCE, || {
+            let there = all(&self.net[0])?.contains_key(&ours);
+            Ok(if there { Ok(()) } else { Err("it has not come".to_owned()) })
+        })?;
+        println!("bd was killed {} times in the middle of an import", self.kills()?);
+        self.mode("")?;
+        let both = alike(&self.net)?;
+        made.push(ours);
+        ensure!(made.iter().all(|id| both.contains_key(id)), "of {made:?} one is lost");
+        Ok(())
     }
 
     /// With `wrong` something is edited on the first machine, and on the second one if people can work there; then all
@@ -117,6 +161,9 @@ fn whatever_is_wrong_with_bd_nothing_is_lost_and_it_goes_on() {
 
     stage.mode("garbage").unwrap();
     stage.survives("garbage", "unexpected answer", Can::Work, || well(&stage)).unwrap();
+
+    stage.mode("killed").unwrap();
+    stage.survives_kills().unwrap();
 
     let mut holder = lock(&stage.net[1].work).unwrap();
     let held = stage.survives("locked", "does another program hold the database", Can::Nothing, || {

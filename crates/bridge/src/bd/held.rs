@@ -4,7 +4,7 @@
 //! [`Held`]: as long as bd goes on showing what it showed right after the write, the line reads as it was meant.
 
 use super::export::is_local;
-use super::fields::{GROWING, Line, elements, same, same_element, second, text};
+use super::fields::{GROWING, IMPORTED, Line, elements, same, same_element, second, text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -38,14 +38,26 @@ pub(crate) struct Settled {
     pub(crate) stuck: bool,
 }
 
-/// Compares what was wanted with what bd shows after the write. What bd shows as before was not taken; what is
-/// neither as before nor as wanted is somebody's change, unless the issue is `untouched` since our import: then it is
-/// what bd made of it. `exists` tells whether bd has an issue.
+/// What became of the import of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Import {
+    /// There was none, or bd refused it.
+    Not,
+    /// bd took it, and nobody has touched the issue since.
+    Untouched,
+    /// bd took it, and then somebody changed the issue.
+    Touched,
+}
+
+/// Compares what was wanted with what bd shows after the write. What bd shows as before was not taken, unless import is
+/// known to change it and was taken: then somebody changed it back. What is neither as before nor as wanted is
+/// somebody's change, unless nobody touched the issue since our import: then it is what bd made of it. `exists` tells
+/// whether bd has an issue.
 pub(crate) fn settle(
     before: &Line,
     wanted: &Line,
     after: &Line,
-    untouched: bool,
+    import: Import,
     exists: impl Fn(&str) -> bool,
 ) -> Settled {
     let mut out = Settled { shown: after.clone(), ..Settled::default() };
@@ -61,7 +73,10 @@ pub(crate) fn settle(
             if want != is && want.is_some() {
                 out.lost.insert(name.clone());
             }
-        } else if untouched || same(name, was, is) || name == "updated_at" {
+        } else if import == Import::Untouched
+            || same(name, was, is) && !(import == Import::Touched && IMPORTED.contains(&name.as_str()))
+            || name == "updated_at"
+        {
             out.lost.insert(name.clone());
         } else {
             put(&mut out.shown, name, want.cloned());
@@ -178,7 +193,7 @@ mod tests {
         let after = line(json!({"id": "a", "title": "new", "created_at": "2026-01-01T00:00:00Z",
             "updated_at": "2026-01-01T00:00:01Z",
             "dependencies": [{"issue_id": "a", "depends_on_id": "b", "type": "blocks", "created_by": "townmesh"}]}));
-        let settled = settle(&before, &wanted, &after, false, |id| id == "b");
+        let settled = settle(&before, &wanted, &after, Import::Not, |id| id == "b");
         let lost: Vec<&str> = settled.lost.iter().map(String::as_str).collect();
         assert_eq!(lost, ["created_at", "dependencies", "owner", "pinned", "updated_at", "zeal"]);
         assert_eq!(carry(&wanted, &settled.shown, &after), wanted, "unchanged in bd: the line as it was meant");
@@ -202,7 +217,7 @@ mod tests {
         let before = line(json!({"id": "a", "title": "old", "labels": ["x", "y"]}));
         let wanted = line(json!({"id": "a", "title": "mine", "labels": ["x", "y", "w"]}));
         let after = line(json!({"id": "a", "title": "theirs", "labels": ["w", "x", "z"]}));
-        let settled = settle(&before, &wanted, &after, false, |_| true);
+        let settled = settle(&before, &wanted, &after, Import::Touched, |_| true);
         assert!(settled.lost.is_empty() && !settled.stuck);
         let seen = carry(&wanted, &settled.shown, &after);
         assert_eq!(seen["title"], "theirs");
@@ -210,10 +225,24 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_back_to_what_was_before_is_an_edit() {
+        let before = line(json!({"id": "a", "status": "in_progress", "started_at": "2026-01-01T00:00:00Z", "zeal": 1}));
+        let wanted = line(json!({"id": "a", "status": "closed", "closed_at": "2026-01-02T00:00:00Z", "zeal": 2}));
+        let after = line(json!({"id": "a", "status": "in_progress", "started_at": "2026-01-03T00:00:00Z", "zeal": 1}));
+        let settled = settle(&before, &wanted, &after, Import::Touched, |_| true);
+        assert_eq!(settled.lost.iter().map(String::as_str).collect::<Vec<_>>(), ["zeal"], "what import never changes");
+        let seen = carry(&wanted, &settled.shown, &after);
+        let status = |line: &Line| ["status", "started_at", "closed_at"].map(|name| line.get(name).cloned());
+        assert_eq!(status(&seen), status(&after));
+        let refused = settle(&before, &wanted, &before, Import::Not, |_| true);
+        assert_eq!(carry(&wanted, &refused.shown, &before), wanted, "what bd refused stays wanted");
+    }
+
+    #[test]
     fn what_should_be_gone_and_is_not_is_no_edit() {
         let before = line(json!({"id": "a", "labels": ["x"]}));
         let wanted = line(json!({"id": "a"}));
-        let settled = settle(&before, &wanted, &before, false, |_| true);
+        let settled = settle(&before, &wanted, &before, Import::Not, |_| true);
         assert!(settled.stuck);
         assert_eq!(carry(&wanted, &settled.shown, &before), wanted);
     }

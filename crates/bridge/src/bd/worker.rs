@@ -3,12 +3,12 @@
 use super::Options;
 use super::export::{self, Issues};
 use super::fields::{Line, second, text};
-use super::held::{Held, carry, settle};
+use super::held::{Held, Import, carry, settle};
 use super::plan::{Plan, Wanted, newest, plan};
 use super::probe::{self, Stamp};
 use super::store;
 use super::tool::{BdError, Tool};
-use super::write;
+use super::write::{self, NotTaken};
 use crate::files::{
     Applied, ApplyError, Event, Generation, Known, ReadError, Snapshot, blob_id, check, edit, refuse_broken, scan,
 };
@@ -180,18 +180,18 @@ impl Worker {
     fn write(&mut self, mut wanted: Wanted) -> Result<(), ReadError> {
         for round in 1.. {
             let plan = plan(&self.issues, &wanted, self.present(&wanted));
-            let mut stale = BTreeSet::new();
+            let mut not_taken = NotTaken::default();
             if !plan.is_empty() {
                 // Issues that lose an edge to a deleted one go on saying that they have it.
                 let view = export::view(&self.issues, &self.held);
                 for (from, _) in &plan.unlink {
                     wanted.entry(from.clone()).or_insert_with(|| view.get(from).cloned());
                 }
-                stale = write::execute(&self.tool, &plan, &self.issues)?;
+                not_taken = write::execute(&self.tool, &plan, &self.issues)?;
             }
             let before = std::mem::take(&mut self.issues);
             self.read().inspect_err(|_| self.issues.clone_from(&before))?;
-            wanted = self.settle(&before, wanted, &plan, &stale);
+            wanted = self.settle(&before, wanted, &plan, &not_taken);
             if wanted.is_empty() || round == ROUNDS_MAX {
                 break;
             }
@@ -224,7 +224,7 @@ impl Worker {
     }
 
     /// What became of the lines. Returns those that have to be written again.
-    fn settle(&mut self, before: &Issues, wanted: Wanted, plan: &Plan, stale: &BTreeSet<String>) -> Wanted {
+    fn settle(&mut self, before: &Issues, wanted: Wanted, plan: &Plan, not_taken: &NotTaken) -> Wanted {
         let mut again = Wanted::new();
         let at = |line: &Line| second(text(line, "updated_at"));
         let imported: BTreeMap<&str, Option<i64>> =
@@ -241,16 +241,23 @@ impl Worker {
                 }
                 // Somebody deleted it.
                 (Some(_), None) => drop(self.held.remove(&id)),
-                (Some(full), Some(is)) if stale.contains(&id) => {
+                (Some(full), Some(is)) if not_taken.stale.contains(&id) => {
                     let full = carry(&full, was.unwrap_or(&empty), is);
                     let held = Held { full: full.clone(), shown: Some(is.clone()), fields: Vec::new() };
                     self.held.insert(id.clone(), held);
                     again.insert(id, Some(full));
                 }
                 (Some(full), Some(is)) => {
-                    let untouched = imported.get(id.as_str()).is_some_and(|written| *written == at(is));
+                    // Our own `bd update` after it touches the issue, too.
+                    let ours = not_taken.refused.contains(&id) || plan.update.iter().any(|(other, _)| *other == id);
+                    let import = match imported.get(id.as_str()) {
+                        Some(written) if ours && *written != at(is) => Import::Not,
+                        Some(written) if *written == at(is) => Import::Untouched,
+                        Some(_) => Import::Touched,
+                        None => Import::Not,
+                    };
                     let exists = |id: &str| self.issues.contains_key(id);
-                    let settled = settle(was.unwrap_or(&empty), &full, is, untouched, exists);
+                    let settled = settle(was.unwrap_or(&empty), &full, is, import, exists);
                     if settled.stuck {
                         again.insert(id.clone(), Some(full.clone()));
                     }

@@ -11,8 +11,17 @@ use std::collections::BTreeSet;
 const IMPORT_LINES_MAX: usize = 200;
 const IMPORT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Carries a plan out. Returns the ids whose lines bd took for older than its own: somebody edited them meanwhile.
-pub(crate) fn execute(tool: &Tool, plan: &Plan, issues: &Issues) -> Result<BTreeSet<String>, BdError> {
+/// Lines that bd did not import.
+#[derive(Debug, Default)]
+pub(crate) struct NotTaken {
+    /// Ids of those that it took for older than its own: somebody edited them meanwhile.
+    pub(crate) stale: BTreeSet<String>,
+    /// Ids of those that it cannot hold.
+    pub(crate) refused: BTreeSet<String>,
+}
+
+/// Carries a plan out.
+pub(crate) fn execute(tool: &Tool, plan: &Plan, issues: &Issues) -> Result<NotTaken, BdError> {
     for (id, labels) in &plan.unlabel {
         let options: Vec<String> = labels.iter().map(|label| format!("--remove-label={}", quoted(label))).collect();
         let mut args: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -25,9 +34,9 @@ pub(crate) fn execute(tool: &Tool, plan: &Plan, issues: &Issues) -> Result<BTree
             tolerate(error)?;
         }
     }
-    let mut stale = BTreeSet::new();
+    let mut not_taken = NotTaken::default();
     for lines in batches(&plan.import) {
-        import(tool, lines, &mut stale)?;
+        import(tool, lines, &mut not_taken)?;
     }
     for (id, options) in &plan.update {
         let mut args: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -39,7 +48,7 @@ pub(crate) fn execute(tool: &Tool, plan: &Plan, issues: &Issues) -> Result<BTree
     for id in &plan.delete {
         delete(tool, id, issues)?;
     }
-    Ok(stale)
+    Ok(not_taken)
 }
 
 /// A command that bd refuses for what it was asked: what comes of it shows in the next export. Everything else ends
@@ -77,7 +86,7 @@ fn batches(lines: &[(String, Line)]) -> Vec<&[(String, Line)]> {
 }
 
 /// Imports lines. bd takes all or none, so a refusal is narrowed down by halves: what is left over, bd cannot hold.
-fn import(tool: &Tool, lines: &[(String, Line)], stale: &mut BTreeSet<String>) -> Result<(), BdError> {
+fn import(tool: &Tool, lines: &[(String, Line)], not_taken: &mut NotTaken) -> Result<(), BdError> {
     let mut input = Vec::new();
     for (_, line) in lines {
         input.extend_from_slice(serde_json::to_string(line).unwrap_or_default().as_bytes());
@@ -86,15 +95,19 @@ fn import(tool: &Tool, lines: &[(String, Line)], stale: &mut BTreeSet<String>) -
     match tool.feed("import", &["-"], input) {
         Ok(answer) => {
             let ids = answer.get("stale_skipped_ids").and_then(Value::as_array);
-            stale.extend(ids.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+            not_taken.stale.extend(ids.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
             Ok(())
         }
         Err(BdError::Failed { .. }) if lines.len() > 1 => {
             let (left, right) = lines.split_at(lines.len() / 2);
-            import(tool, left, stale)?;
-            import(tool, right, stale)
+            import(tool, left, not_taken)?;
+            import(tool, right, not_taken)
         }
-        Err(error) => tolerate(error),
+        Err(error) => {
+            tolerate(error)?;
+            not_taken.refused.extend(lines.iter().map(|(id, _)| id.clone()));
+            Ok(())
+        }
     }
 }
 
@@ -108,7 +121,7 @@ fn delete(tool: &Tool, id: &str, issues: &Issues) -> Result<(), BdError> {
     let deleted = answer.get("deleted").and_then(Value::as_str).unwrap_or(id);
     if let Some(line) = issues.get(deleted).filter(|_| deleted != id) {
         tracing::warn!(id, deleted, "bd deleted another issue; it is put back");
-        import(tool, &[(deleted.to_owned(), line.clone())], &mut BTreeSet::new())?;
+        import(tool, &[(deleted.to_owned(), line.clone())], &mut NotTaken::default())?;
     }
     Ok(())
 }

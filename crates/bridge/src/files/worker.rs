@@ -103,6 +103,8 @@ impl Worker {
 
     fn look_at_file(&mut self, now: Instant) -> Result<Option<Snapshot>, ReadError> {
         let due = |at: Instant| at <= now;
+        // That all is well again is told, too.
+        self.owed |= self.failed.is_some();
         // A link without a target is no file that somebody deleted, though from outside it looks just so.
         prepare::resolve(&self.path)?;
         let waited = self.pending.is_some_and(|(_, since)| due(since + self.options.settle));

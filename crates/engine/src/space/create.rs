@@ -126,7 +126,7 @@ impl Engine {
         let workspaces = self.workspaces.values().filter(|w| w.space == id).map(|w| {
             let broken: Vec<Value> = w.broken.iter().map(|(line, why)| json!({"line": line, "error": why})).collect();
             json!({"dir": w.record.dir, "kind": w.kind, "in_step": w.base.is_some() && w.flight.is_none() && w.dirty.is_empty(),
-                "broken_lines": broken, "repeated_lines": w.repeated, "failed": w.failed.as_ref().map(|(why, _)| why),
+                "broken_lines": broken, "repeated_lines": w.repeated, "failed": w.trouble(),
                 "vanished_lines": w.record.question})
         });
         line["workspaces"] = workspaces.collect();

@@ -1,6 +1,6 @@
 //! What changed in the mesh goes into the file: prepare, note the intent, commit.
 
-use super::{Flight, RETRY_MS, line_hash, state_id};
+use super::{Flight, line_hash, state_id};
 use crate::effect::WorkspaceEffect;
 use crate::engine::{Cx, Engine};
 use crate::input::{Generation, WorkspaceId};
@@ -33,12 +33,9 @@ impl Engine {
             || cx.up < ws.rest_until
             || !ws.broken.is_empty()
             || (ws.dirty.is_empty() && ws.forced.is_empty())
+            || ws.backs_off(cx.up)
         {
             return Ok(());
-        }
-        match &ws.failed {
-            Some((_, at)) if cx.up.since_ms(*at) < RETRY_MS => return Ok(()),
-            _ => ws.failed = None,
         }
         let forced = std::mem::take(&mut ws.forced);
         let mut states = std::mem::take(&mut ws.dirty);
@@ -50,6 +47,9 @@ impl Engine {
         }
         changes.retain(|(line_id, _, _)| !asked_about.contains(line_id));
         if changes.is_empty() {
+            if let Some(ws) = self.workspaces.get_mut(&id) {
+                ws.unwritten = None;
+            }
             return Ok(());
         }
         let lines = changes.iter().map(|(line_id, text, _)| (line_id.clone(), text.clone())).collect();

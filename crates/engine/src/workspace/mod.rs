@@ -52,7 +52,10 @@ pub(crate) struct Workspace {
     pub(crate) repeated: usize,
     /// Lines that cannot be read: the file is left alone until they are mended.
     pub(crate) broken: Vec<(u32, String)>,
+    /// Why it cannot be read, and since when.
     pub(crate) failed: Option<(String, UnixMs)>,
+    /// Why it could not be written, and when that was tried last.
+    pub(crate) unwritten: Option<(String, UnixMs)>,
     /// Values of earlier versions, given when the directory was attached.
     pub(crate) ancestors: BTreeMap<String, Ancestors>,
     /// Lines that we wrote a moment ago, and when.
@@ -93,6 +96,7 @@ impl Workspace {
             repeated: 0,
             broken: Vec::new(),
             failed: None,
+            unwritten: None,
             ancestors: BTreeMap::new(),
             young: still.map(|(line_id, _)| (line_id.clone(), now)).collect(),
         }
@@ -103,6 +107,16 @@ impl Workspace {
         self.young.retain(|_, at| now.since_ms(*at) < YOUNG_MS);
         self.young.extend(lines.map(|line_id| (line_id, now)));
         self.young.iter().map(|(line_id, at)| (line_id.clone(), at.0)).collect()
+    }
+
+    /// Why it is not what it should be, for people.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.failed.as_ref().or(self.unwritten.as_ref()).map(|(why, _)| why.as_str())
+    }
+
+    /// Whether something went wrong so shortly ago that it is not tried again yet.
+    pub(crate) fn backs_off(&self, now: UnixMs) -> bool {
+        [&self.failed, &self.unwritten].into_iter().flatten().any(|(_, at)| now.since_ms(*at) < RETRY_MS)
     }
 
     /// Whether a line was written so shortly ago that whoever writes another one may never have seen it. Whoever

@@ -391,8 +391,19 @@ impl Engine {
                         ws.rest_until = cx.up.plus_ms(cx.up.since_ms(flight.begun).min(REST_MS_MAX));
                     }
                     ws.base = Some(generation);
+                    ws.unwritten = None;
                 }
                 return Ok(());
+            }
+            ApplyResult::Failed(why) => {
+                // That it can be read does not mean that it can be written: the next attempt waits, and people hear of it.
+                cx.warn("workspace_write_failed", why.clone());
+                if let Some(ws) = self.workspaces.get_mut(&id) {
+                    ws.unwritten = Some((why, cx.up));
+                }
+                if !current {
+                    return Ok(());
+                }
             }
             // A snapshot has ended that attempt already; the next one stands on it.
             _ if !current => return Ok(()),
@@ -405,12 +416,6 @@ impl Engine {
             ApplyResult::Broken(why) => {
                 if let Some(ws) = self.workspaces.get_mut(&id) {
                     ws.broken.push((0, why));
-                }
-            }
-            ApplyResult::Failed(why) => {
-                cx.warn("workspace_write_failed", why.clone());
-                if let Some(ws) = self.workspaces.get_mut(&id) {
-                    ws.failed = Some((why, cx.up));
                 }
             }
         }
