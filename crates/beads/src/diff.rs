@@ -46,6 +46,18 @@ impl Shadow {
         }
     }
 
+    /// The same for a line that shows only part of it: what it shows otherwise, or not at all, nobody has seen there.
+    #[must_use]
+    pub fn seen_in(mut self, bead: &Bead) -> Shadow {
+        let line = bead.units();
+        self.units.retain(|unit, (hash, _)| line.contains_key(unit) && *hash == canonical_hash(unit, line.get(unit)));
+        for (unit, value) in &line {
+            self.units.entry(unit.clone()).or_insert_with(|| (canonical_hash(unit, Some(value)), Vec::new()));
+        }
+        self.updated_at_ns = instant_ns(bead.text("updated_at"));
+        self
+    }
+
     fn write(&self, unit: &Unit, value: Option<Value>) -> Write {
         let replaces = self.units.get(unit).map(|(_, dots)| dots.clone()).unwrap_or_default();
         Write { id: self.id.clone(), birth: self.birth, unit: unit.clone(), value, replaces, baseline: None }

@@ -166,6 +166,8 @@ async fn run<C: Coupling>(
     loop {
         // A full channel is not waited for: the file keeps what we have not reported, and asks go on.
         let mut full = false;
+        // Where somebody changes something all the time there is always something to report; asks wait for one look only.
+        let mut asked = false;
         loop {
             if events.capacity() == 0 {
                 full = true;
@@ -176,6 +178,10 @@ async fn run<C: Coupling>(
                     if events.try_send(event).is_err() {
                         return;
                     }
+                    if !asks.is_empty() {
+                        asked = true;
+                        break;
+                    }
                 }
                 Some(None) => break,
                 None => return,
@@ -183,7 +189,11 @@ async fn run<C: Coupling>(
         }
         let now = Instant::now();
         let Some(deadline) = worker.as_ref().map(|worker| worker.deadline(now)) else { return };
-        let deadline = if full { now + FULL } else { deadline.min(renew_at) };
+        let deadline = match (full, asked) {
+            (true, _) => now + FULL,
+            (_, true) => now,
+            _ => deadline.min(renew_at),
+        };
         tokio::select! {
             biased;
             ask = asks.recv() => match ask {

@@ -278,3 +278,29 @@ fn a_tool_that_read_a_line_before_we_wrote_it_reverts_nothing_though_its_time_is
     rig.look(false);
     assert_eq!(rig.line("a-1")["labels"], json!(["one"]));
 }
+
+#[test]
+fn what_a_line_has_not_shown_yet_is_not_taken_away_by_its_next_edit() {
+    let mut rig = Rig::new();
+    let change = engine::BeadChange { add_labels: vec!["made-elsewhere".to_owned()], ..Default::default() };
+    let (title, id) = ("title of a-1".to_owned(), Some("a-1".to_owned()));
+    rig.ask(Command::Add { at: SpaceRef::default(), title, id, prefix: None, change }).unwrap();
+    let known = rig.show("a-1").unwrap()["bead"].clone();
+    // The same bead came here another way, and the mesh's label is not in it yet.
+    let mut own = line("a-1", 1, json!({"created_at": known["created_at"], "notes": "from here"}));
+    rig.edit_file(&[own.clone()]);
+    rig.commits = false;
+    let (dir, kind) = (DIR.to_owned(), engine::WorkspaceKind::File);
+    let (generations, ancestors) = (Vec::new(), Default::default());
+    rig.ask(Command::SpaceAttach { at: SpaceRef::default(), dir, kind, generations, ancestors }).unwrap();
+    rig.look(true);
+    own["title"] = json!("edited before the label came");
+    own["updated_at"] = json!("2027-06-01T00:00:00Z");
+    rig.edit_file(&[own]);
+    rig.commits = true;
+    rig.look(false);
+    let shown = rig.show("a-1").unwrap()["bead"].clone();
+    assert_eq!((&shown["title"], &shown["notes"]), (&json!("edited before the label came"), &json!("from here")));
+    assert_eq!(shown["labels"], json!(["made-elsewhere"]));
+    assert_eq!(rig.line("a-1")["labels"], json!(["made-elsewhere"]), "and now the line shows it");
+}

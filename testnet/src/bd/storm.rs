@@ -151,14 +151,19 @@ pub fn storm(
     mode: &Mode,
     commands: usize,
     seed: u64,
-    mut tell: impl FnMut(usize, &str),
+    tell: impl FnMut(usize, &str),
 ) -> Result<Storm> {
     let mut net = towns(program, mode, &["one", "two", "three", "four"])?;
+    // What went wrong can be looked at.
+    play(&mut net, commands, seed, tell).inspect_err(|_| net.keep())
+}
+
+fn play(net: &mut Net, commands: usize, seed: u64, mut tell: impl FnMut(usize, &str)) -> Result<Storm> {
     let (mut random, mut out) = (Random::new(seed), Storm::default());
-    let mut marks = Marks { issues: alike(&net)?.into_keys().collect(), ..Marks::default() };
+    let mut marks = Marks { issues: alike(net)?.into_keys().collect(), ..Marks::default() };
     for number in 0..commands {
         if number % AWAY_EVERY == AWAY_EVERY / 2 {
-            turn(&mut net, &mut out)?;
+            turn(net, &mut out)?;
         }
         let node = random.below(2);
         let kind = act(&net[node], number, &mut random, &mut marks)?;
@@ -168,9 +173,9 @@ pub fn storm(
     if net[1].child.is_none() {
         net[1].up()?;
     }
-    let end = alike(&net)?;
+    let end = alike(net)?;
     marks.check(&end)?;
-    still(&net)?;
+    still(net)?;
     (out.issues, out.marks) = (end.len(), (marks.labels.len(), marks.comments.len()));
     Ok(out)
 }

@@ -187,6 +187,7 @@ async fn a_link_to_nowhere_is_told_even_where_there_was_nothing() {
     std::os::unix::fs::symlink("/nonexistent/x", desk.file()).unwrap();
     assert!(matches!(desk.event().await, Event::Failed(ReadError::BrokenLink(_))));
     std::fs::remove_file(desk.file()).unwrap();
+    assert_eq!(desk.snapshot().await.generation, MISSING, "that it is well again is told, too");
     desk.write_by_rename(&file(&[line("a", 1)]));
     assert_eq!(ids(&desk.snapshot().await), ["a"]);
 }

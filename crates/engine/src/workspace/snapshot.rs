@@ -288,8 +288,8 @@ impl Engine {
             let shadow = match (&shown, &before) {
                 (Some(shown), _) if line_hash(&shown.bead) == hash => Some(Shadow::of(shown)),
                 (_, Some(before)) => Some(after_edit(before.shadow.clone(), &bead, &id_of, dots)),
-                // A baseline that differs from what is shown: what is shown is what the file gets next.
-                (Some(shown), None) => Some(Shadow::of(shown)),
+                // A line that differs from what is shown: the file gets that next, but has not shown it yet.
+                (Some(shown), None) => Some(after_edit(Shadow::of(shown).seen_in(&bead), &bead, &id_of, dots)),
                 (None, None) => None,
             };
             let record = shadow.map(|shadow| ShadowRecord::next(hash, shadow, before.as_ref()));
