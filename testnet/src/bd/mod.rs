@@ -6,22 +6,32 @@ mod towns;
 pub use storm::{Storm, storm};
 pub use towns::{Mode, Towns, alike, all, at, create_at, modes, real, still, towns};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a bd command in a directory, as `actor`; what it says.
+/// How often a person tries a command that lost a race in a Dolt server.
+const TRIES_MAX: usize = 5;
+
+/// Runs a bd command in a directory, as `actor`; what it says. With a Dolt server bd tells people to try again when
+/// another command, the coupling's for one, touched the same rows.
 ///
 /// # Errors
 /// When bd cannot be run or ends with an error.
 pub fn bd(program: &Path, dir: &Path, actor: &str, args: &[&str]) -> Result<String> {
-    let mut command = Command::new(program);
-    command.args(["--actor", actor]).args(args).current_dir(dir).env("BD_NO_HOOKS", "1");
-    let out = command.output().with_context(|| program.display().to_string())?;
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    ensure!(out.status.success(), "bd {args:?}: {said}{}", String::from_utf8_lossy(&out.stderr));
-    Ok(said)
+    for last in (1..=TRIES_MAX).map(|attempt| attempt == TRIES_MAX) {
+        let mut command = Command::new(program);
+        command.args(["--actor", actor]).args(args).current_dir(dir).env("BD_NO_HOOKS", "1");
+        let out = command.output().with_context(|| program.display().to_string())?;
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&out.stderr).into_owned();
+        if last || !complaint.contains("try restarting transaction") {
+            ensure!(out.status.success(), "bd {args:?}: {said}{complaint}");
+            return Ok(said);
+        }
+    }
+    bail!("bd {args:?} was not tried")
 }
 
 /// Makes an issue; its id.

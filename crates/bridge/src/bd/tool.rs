@@ -268,7 +268,11 @@ fn judge(command: &str, out: &Output) -> BdError {
     }
     let lower = said.to_lowercase();
     let says = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
-    if says(&["exclusive lock", "database is locked", "locked by another", "lock busy", "database is read only"]) {
+    // A server refuses the later one of two transactions that touch the same rows, and takes it when it comes again.
+    let lost_race = ["serialization failure", "try restarting transaction"];
+    if says(&["exclusive lock", "database is locked", "locked by another", "lock busy", "database is read only"])
+        || says(&lost_race)
+    {
         BdError::Locked(reason)
     } else if says(&["connection refused", "server not reachable", "dolt server unreachable", "cannot connect"]) {
         BdError::ServerDown(reason)
@@ -302,6 +306,8 @@ mod tests {
         let judge = |said: &str| judge("x", &Output { code: Some(1), stdout: Vec::new(), stderr: said.into() });
         assert!(matches!(judge("embeddeddolt: another process holds the exclusive lock on /x"), BdError::Locked(_)));
         assert!(matches!(judge("dial tcp 127.0.0.1:3307: connect: connection refused"), BdError::ServerDown(_)));
+        let race = "dolt commit: Error 1213 (40001): serialization failure: try restarting transaction.";
+        assert!(matches!(judge(race), BdError::Locked(_)));
         assert!(matches!(judge("Error: no beads database found"), BdError::NoDatabase(_)));
         assert_eq!(judge(""), BdError::Failed { command: "x".into(), reason: "exit code 1".into() });
         let BdError::Failed { reason, .. } = judge(&"\u{1b}é".repeat(1000)) else { panic!("another kind") };
