@@ -5,6 +5,7 @@ use crate::fields::{Field, Kind, Rule, Zero, field};
 use crate::json::{self, JSON_DEPTH_MAX, JsonError};
 use crate::time::{instant_ns, second};
 use crate::unit::Unit;
+use crate::work::WorkStep;
 use proto::limits::VALUE_BYTES_MAX;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -158,7 +159,7 @@ pub(crate) fn canonical(unit: &Unit, value: Option<&Value>) -> Option<Vec<u8>> {
         // An edge or a comment without members is still there.
         Unit::Dep(_) => return Some(push_members(value?.as_object()?, push_dep_member).unwrap_or_default()),
         Unit::Comment(_) => return Some(push_members(value?.as_object()?, push_comment_member).unwrap_or_default()),
-        Unit::Birth | Unit::Label(_) | Unit::Delete | Unit::Relation(_) => {
+        Unit::Birth | Unit::Label(_) | Unit::Delete | Unit::Relation(_) | Unit::Work(_) => {
             let mut out = Vec::new();
             json::write_canonical(value?, &mut out);
             return Some(out);
@@ -217,6 +218,7 @@ pub(crate) fn check_value(unit: &Unit, value: Option<&Value>) -> Result<(), Valu
         return match unit {
             Unit::Birth => Err(ValueError::Shape("birth")),
             Unit::Comment(_) => Err(ValueError::Shape("comment")),
+            Unit::Work(_) => Err(ValueError::Shape("work")),
             _ => Ok(()),
         };
     };
@@ -236,6 +238,7 @@ pub(crate) fn check_value(unit: &Unit, value: Option<&Value>) -> Result<(), Valu
         Unit::Delete => object(value, "delete").map(|_| ()),
         Unit::Relation(_) if matches!(value.as_str(), Some("same" | "split")) => Ok(()),
         Unit::Relation(_) => Err(ValueError::Shape("relation")),
+        Unit::Work(_) => WorkStep::from_value(value).map(|_| ()).ok_or(ValueError::Shape("work")),
     }
 }
 

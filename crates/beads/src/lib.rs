@@ -21,6 +21,7 @@ mod shown;
 mod state;
 mod time;
 mod unit;
+mod work;
 mod write;
 
 pub use bead::{Bead, BeadId, BeadIdError, ID_BYTES_MAX};
@@ -41,4 +42,5 @@ pub use shown::{Conflict, ConflictValue, Contribution, Shown, ShownUnit};
 pub use state::BeadState;
 pub use time::{instant_ns, instant_text};
 pub use unit::{UNIT_BYTES_MAX, Unit, UnitError};
+pub use work::WorkStep;
 pub use write::{ANCESTORS_MAX, Baseline, REPLACES_MAX, Stamp, Write, WriteError};

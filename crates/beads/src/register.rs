@@ -22,14 +22,19 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// An edit stands above every baseline; edits go by their clock, baselines by their line's time; then dots.
-    fn rank(&self) -> (bool, u64, Dot) {
+    /// What was written under an outdated grant stands below everything else; an edit stands above every baseline; edits
+    /// go by their clock, baselines by their line's time; then dots.
+    fn rank(&self, outdated: &Outdated) -> (bool, bool, u64, Dot) {
+        let current = !outdated.contains(&self.dot);
         match &self.baseline {
-            None => (true, self.hlc.packed(), self.dot),
-            Some(baseline) => (false, baseline.updated_at.0, self.dot),
+            None => (current, true, self.hlc.packed(), self.dot),
+            Some(baseline) => (current, false, baseline.updated_at.0, self.dot),
         }
     }
 }
+
+/// Dots of ops that were written under a grant which is no longer the newest of its bead.
+pub(crate) type Outdated = BTreeSet<Dot>;
 
 /// Live writes of one value.
 pub(crate) struct Group {
@@ -49,16 +54,16 @@ struct Item<'a> {
 }
 
 /// The values of one unit, highest rank first: the first is shown, more than one are a conflict.
-pub(crate) fn resolve(unit: &Unit, lives: &[&Live]) -> Vec<Group> {
+pub(crate) fn resolve(unit: &Unit, lives: &[&Live], outdated: &Outdated) -> Vec<Group> {
     if let [live] = lives {
         return vec![group_of(&Item { live, canonical: canonical(unit, live.value.as_ref()) })];
     }
     let mut items: Vec<Item<'_>> =
         lives.iter().map(|live| Item { live, canonical: canonical(unit, live.value.as_ref()) }).collect();
-    items.sort_unstable_by_key(|item| std::cmp::Reverse(item.live.rank()));
+    items.sort_unstable_by_key(|item| std::cmp::Reverse(item.live.rank(outdated)));
     match unit {
         Unit::CreatedAt | Unit::UpdatedAt => return extreme(unit, &items).into_iter().collect(),
-        Unit::Birth | Unit::Delete | Unit::Label(_) => return all_as_one(&items).into_iter().collect(),
+        Unit::Birth | Unit::Delete | Unit::Label(_) | Unit::Work(_) => return all_as_one(&items).into_iter().collect(),
         _ => {}
     }
     let (items, no_claim) = claims(items);

@@ -3,7 +3,7 @@
 use crate::bead::{Bead, BeadId};
 use crate::birth::{Birth, BirthInfo, Group, group};
 use crate::canon::{canonical, hash_canonical};
-use crate::register::{self, Live, resolve};
+use crate::register::{self, Live, Outdated, resolve};
 use crate::state::BeadState;
 use crate::unit::Unit;
 use serde_json::Value;
@@ -110,7 +110,8 @@ impl BeadState {
     fn lives_of(&self, groups: &[Group], at: usize) -> Lives<'_> {
         let births: BTreeSet<Birth> = groups.get(at).into_iter().flat_map(|g| &g.births).copied().collect();
         let alone = groups.len() == 1;
-        let mut out = Lives { births, units: Vec::new(), deletes: Vec::new(), substance: Vec::new() };
+        let outdated = self.outdated();
+        let mut out = Lives { births, units: Vec::new(), deletes: Vec::new(), substance: Vec::new(), outdated };
         for (unit, lives) in &self.live {
             let lives: Vec<&Live> = lives.iter().filter(|l| alone || out.births.contains(&l.birth)).collect();
             if lives.is_empty() || matches!(unit, Unit::Relation(_)) {
@@ -135,7 +136,7 @@ impl BeadState {
         let mut units = BTreeMap::new();
         let mut conflicts = Vec::new();
         for (unit, lives) in &mine.units {
-            let values = resolve(unit, lives);
+            let values = resolve(unit, lives, mine.outdated_for(unit));
             conflicts.extend(conflict(unit, birth, &values));
             if let Some(first) = values.into_iter().next() {
                 units.insert((*unit).clone(), shown_unit(first, lives));
@@ -148,7 +149,7 @@ impl BeadState {
         for ((a, b), lives) in self.relation_lives() {
             if mine.births.contains(&a) {
                 let unit = Unit::Relation(b);
-                conflicts.extend(conflict(&unit, a, &resolve(&unit, &lives)));
+                conflicts.extend(conflict(&unit, a, &resolve(&unit, &lives, &NONE)));
             }
         }
         let present = units.iter().filter_map(|(unit, shown)| Some((unit, shown.value.as_ref()?)));
@@ -179,7 +180,7 @@ impl BeadState {
                 [one] if unit.in_line() => canonical(unit, one.value.as_ref()),
                 [_] => None,
                 many => {
-                    let values = resolve(unit, many);
+                    let values = resolve(unit, many, mine.outdated_for(unit));
                     out.count(&values);
                     values.into_iter().next().filter(|_| unit.in_line()).and_then(|g| g.canonical)
                 }
@@ -191,7 +192,7 @@ impl BeadState {
         }
         for ((a, b), lives) in self.relation_lives() {
             if mine.births.contains(&a) {
-                out.count(&resolve(&Unit::Relation(b), &lives));
+                out.count(&resolve(&Unit::Relation(b), &lives, &NONE));
             }
         }
         out.beads += 1;
@@ -234,9 +235,22 @@ struct Lives<'a> {
     deletes: Vec<&'a Live>,
     /// The dots that a delete has to have seen.
     substance: Vec<Dot>,
+    outdated: Outdated,
 }
 
+/// Nothing is outdated.
+static NONE: Outdated = Outdated::new();
+
 impl Lives<'_> {
+    /// Writes of a unit that no longer count: what a grant decides, who works and how far it is, and nothing else.
+    fn outdated_for(&self, unit: &Unit) -> &Outdated {
+        match unit {
+            Unit::Lifecycle => &self.outdated,
+            Unit::Field(name) if name == "assignee" => &self.outdated,
+            _ => &NONE,
+        }
+    }
+
     /// Whether somebody who had seen everything that is written in the bead deleted it.
     fn hidden(&self) -> bool {
         let effective = |delete: &&Live| self.substance.iter().all(|dot| delete.covers.binary_search(dot).is_ok());

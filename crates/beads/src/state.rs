@@ -2,7 +2,7 @@
 
 use crate::bead::BeadId;
 use crate::birth::{Birth, Relations};
-use crate::register::{Live, resolve};
+use crate::register::{Live, Outdated, resolve};
 use crate::unit::Unit;
 use crate::write::{Stamp, Write, WriteError};
 use serde_json::Value;
@@ -109,10 +109,10 @@ impl BeadState {
         }
     }
 
-    /// Every birth that something live was written under. What is said about a pair of births does not bring
-    /// either into being.
+    /// Every birth that something live was written under. What is said about a pair of births, or about work, does not
+    /// bring a bead into being.
     pub fn births(&self) -> BTreeSet<Birth> {
-        let beads = self.live.iter().filter(|(unit, _)| !matches!(unit, Unit::Relation(_)));
+        let beads = self.live.iter().filter(|(unit, _)| !matches!(unit, Unit::Relation(_) | Unit::Work(_)));
         beads.flat_map(|(_, lives)| lives).map(|l| l.birth).collect()
     }
 
@@ -137,7 +137,7 @@ impl BeadState {
     pub(crate) fn relations(&self) -> Relations {
         let mut out = Relations::new();
         for ((a, b), lives) in self.relation_lives() {
-            let shown = resolve(&Unit::Relation(b), &lives).into_iter().next().and_then(|g| g.value);
+            let shown = resolve(&Unit::Relation(b), &lives, &Outdated::new()).into_iter().next().and_then(|g| g.value);
             if let Some(word) = shown.as_ref().and_then(Value::as_str) {
                 out.insert((a, b), word == "same");
             }

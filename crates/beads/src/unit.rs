@@ -34,6 +34,9 @@ pub enum Unit {
     Delete,
     /// Whether another birth under the same id is the same bead: `"same"` or `"split"`.
     Relation(Birth),
+    /// One step of the transcript of slung work (see [`crate::WorkStep`]), by the first half of its event id; never
+    /// removed.
+    Work([u8; 16]),
 }
 
 /// Why a text or a unit is refused.
@@ -54,12 +57,15 @@ impl Unit {
     /// Whether the unit's writes say nothing about what the bead is: they neither conflict nor bring a deleted
     /// bead back.
     pub fn is_companion(&self) -> bool {
-        matches!(self, Unit::Birth | Unit::CreatedAt | Unit::UpdatedAt | Unit::Delete | Unit::Relation(_))
+        matches!(
+            self,
+            Unit::Birth | Unit::CreatedAt | Unit::UpdatedAt | Unit::Delete | Unit::Relation(_) | Unit::Work(_)
+        )
     }
 
     /// Whether the unit can be seen in a line of a beads file.
     pub fn in_line(&self) -> bool {
-        !matches!(self, Unit::Birth | Unit::Delete | Unit::Relation(_))
+        !matches!(self, Unit::Birth | Unit::Delete | Unit::Relation(_) | Unit::Work(_))
     }
 
     /// The unit that a field of a line belongs to; `None` for ids, derived fields and the sets
@@ -106,6 +112,7 @@ impl fmt::Display for Unit {
             Unit::Comment(key) => write!(f, "comment:{}", hex::encode(key)),
             Unit::Delete => f.write_str("delete"),
             Unit::Relation(other) => write!(f, "relation:{other}"),
+            Unit::Work(key) => write!(f, "work:{}", hex::encode(key)),
         }
     }
 }
@@ -127,17 +134,20 @@ impl FromStr for Unit {
             Some(("field", name)) => Unit::Field(name.to_owned()),
             Some(("label", name)) => Unit::Label(name.to_owned()),
             Some(("dep", target)) => Unit::Dep(target.to_owned()),
-            Some(("comment", key)) => {
-                let mut bytes = [0; 16];
-                hex::decode_to_slice(key, &mut bytes).map_err(|_| unknown())?;
-                Unit::Comment(bytes)
-            }
+            Some(("comment", key)) => Unit::Comment(half(key).ok_or_else(unknown)?),
+            Some(("work", key)) => Unit::Work(half(key).ok_or_else(unknown)?),
             Some(("relation", birth)) => Unit::Relation(birth.parse().map_err(|_| unknown())?),
             Some(_) => return Err(unknown()),
         };
         unit.check()?;
         Ok(unit)
     }
+}
+
+/// Half of a hash, in hexadecimal.
+fn half(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
 }
 
 impl Serialize for Unit {
@@ -172,6 +182,7 @@ mod tests {
             Unit::Comment([7; 16]),
             Unit::Delete,
             Unit::Relation(Birth([9; 8])),
+            Unit::Work([3; 16]),
         ];
         for unit in units {
             assert_eq!(unit.to_string().parse::<Unit>(), Ok(unit));

@@ -5,6 +5,7 @@
 mod address;
 mod digest;
 mod dot;
+mod fence;
 mod hlc;
 mod ids;
 mod migrate;
@@ -15,6 +16,7 @@ mod view;
 pub use address::{Address, AddressError};
 pub use digest::Digest;
 pub use dot::{Dot, Writer};
+pub use fence::Fence;
 pub use hlc::{Hlc, HlcClock, HlcError, MAX_AHEAD_MS, MAX_PUSH_MS};
 pub use ids::{EventId, IdError, KeyId, MeshId, PeerId, PubKey, SpaceId};
 pub use migrate::{Step, Stride};

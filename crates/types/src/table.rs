@@ -33,11 +33,13 @@ pub enum Table {
     Evidence = 13,
     /// Checkpoints and their parts, and from where on ops are held one by one.
     Checkpoints = 14,
+    /// Slung work: beads with an open offer, work that this host has taken, its runners.
+    Work = 15,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 14] = [
+    pub const ALL: [Table; 15] = [
         Table::Meta,
         Table::Charters,
         Table::Spaces,
@@ -52,6 +54,7 @@ impl Table {
         Table::Waiting,
         Table::Evidence,
         Table::Checkpoints,
+        Table::Work,
     ];
 
     /// The stable name of the table, used as the column family's name.
@@ -71,6 +74,7 @@ impl Table {
             Table::Waiting => "waiting",
             Table::Evidence => "evidence",
             Table::Checkpoints => "checkpoints",
+            Table::Work => "work",
         }
     }
 }

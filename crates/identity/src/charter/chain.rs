@@ -399,6 +399,19 @@ impl CharterChain {
         if self.heads.len() == 1 { self.current().coordinator } else { None }
     }
 
+    /// Whose turn it is to coordinate under a version: the epoch, which is the number of the version that named the
+    /// coordinator and so rises whenever it changes, and who coordinated before.
+    pub fn turn(&self, id: &EventId) -> Option<(u64, Vec<PubKey>)> {
+        let mut at = self.version(id)?;
+        loop {
+            let before: Vec<&Charter> = at.prev.iter().filter_map(|prev| self.version(prev)).collect();
+            match before.iter().max_by_key(|charter| charter.n) {
+                Some(last) if before.iter().all(|charter| charter.coordinator == at.coordinator) => at = last,
+                _ => return Some((at.n, before.iter().filter_map(|charter| charter.coordinator).collect())),
+            }
+        }
+    }
+
     /// Who takes part now.
     pub fn members(&self) -> impl Iterator<Item = &Member> + '_ {
         self.members.iter()
