@@ -92,6 +92,11 @@ impl Home {
         self.dir.join("held")
     }
 
+    /// Where programs work on slung beads.
+    pub fn work(&self) -> PathBuf {
+        self.dir.join("work")
+    }
+
     /// Where the daemon listens for commands.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("control.sock")

@@ -56,6 +56,12 @@ pub const OP_WRITES_MAX: usize = 5_000;
 /// One request on the local control socket, in bytes.
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Op events in one `Work` or its answer; more come by the usual way.
+pub const WORK_OPS_MAX: usize = 64;
+
+/// Leases that are renewed in one `Work`.
+pub const RENEWALS_MAX: usize = 256;
+
 /// Members of one space.
 pub const MEMBERS_MAX: usize = 1_000;
 

@@ -18,12 +18,15 @@ pub const SYNC: &str = "sync/1";
 /// Checkpoints in heads and pulls.
 pub const CHECKPOINTS: &str = "checkpoint/1";
 
+/// Slung work told at once.
+pub const WORK: &str = "work/1";
+
 /// What this program can do beyond the version, told in `Hello`: a peer that does not name an ability is not asked for
 /// it, and names that nobody here knows are shown and otherwise ignored.
-pub const CAPABILITIES: &[&str] = &[SYNC, CHECKPOINTS];
+pub const CAPABILITIES: &[&str] = &[SYNC, CHECKPOINTS, WORK];
 
 /// Version of the op, charter and card formats (tag `["v", …]` of the events).
 pub const EVENT_VERSION: u32 = 1;
 
 /// Version of the store's layout.
-pub const STORE_VERSION: u32 = 2;
+pub const STORE_VERSION: u32 = 3;

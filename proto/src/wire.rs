@@ -2,7 +2,7 @@
 /// One question on `/townmesh/rpc/1`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::Body", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "request::Body", tags = "1, 2, 3, 4, 5, 6")]
     pub body: ::core::option::Option<request::Body>,
 }
 /// Nested message and enum types in `Request`.
@@ -19,12 +19,14 @@ pub mod request {
         Charter(super::CharterQuery),
         #[prost(message, tag = "5")]
         Hosts(super::HostsQuery),
+        #[prost(message, tag = "6")]
+        Work(super::Work),
     }
 }
 /// Its answer.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
-    #[prost(oneof = "response::Body", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "response::Body", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub body: ::core::option::Option<response::Body>,
 }
 /// Nested message and enum types in `Response`.
@@ -43,6 +45,8 @@ pub mod response {
         Charter(super::CharterChain),
         #[prost(message, tag = "6")]
         Hosts(super::Hosts),
+        #[prost(message, tag = "7")]
+        Work(super::WorkAnswer),
     }
 }
 /// A typed no.
@@ -229,4 +233,39 @@ pub struct CheckpointManifest {
     /// SHA-256 of every further part.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub parts: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// What the two ends of slung work tell each other at once. The steps themselves are op events, which also travel like
+/// all others: this is the short way.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Work {
+    /// The `h` tag of the space.
+    #[prost(string, tag = "1")]
+    pub h: ::prost::alloc::string::String,
+    /// Op events (JSON) that the receiver should have right now.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub ops: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Event ids of grants whose worker wants its leases renewed.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub renew: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The sender wants to know how much work the receiver could take, for this rig (empty: any).
+    #[prost(bool, tag = "4")]
+    pub room: bool,
+    #[prost(string, tag = "5")]
+    pub rig: ::prost::alloc::string::String,
+}
+/// Its answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkAnswer {
+    /// Op events that the asker should have right now: what came of the ops in the question.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub ops: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Of the grants in `renew`, those whose lease runs anew from when the question was sent.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub renewed: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Of the grants in `renew`, those that are over.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub ended: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// How many more beads the answerer would take.
+    #[prost(uint32, tag = "4")]
+    pub slots_free: u32,
 }

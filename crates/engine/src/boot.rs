@@ -83,6 +83,7 @@ impl Engine {
             workspaces: BTreeMap::new(),
             joins: Vec::new(),
             watchers: BTreeMap::new(),
+            sling: Default::default(),
             listen: BTreeSet::new(),
             card: None,
             attestation,
@@ -108,6 +109,7 @@ impl Engine {
         }
         engine.load_spaces(&mut cx)?;
         engine.load_workspaces(&mut cx)?;
+        engine.load_sling(&mut cx)?;
         let puts = cx.txn.finish()?;
         let mut effects = Vec::new();
         if !puts.is_empty() {

@@ -1,6 +1,7 @@
 //! What people and programs on this machine may ask of the node: the methods of the local API.
 
 use crate::input::WorkspaceKind;
+use crate::records::work::RunnerRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,6 +44,26 @@ pub struct BeadEdit {
     /// What to change.
     #[serde(flatten)]
     pub change: BeadChange,
+}
+
+/// What is slung, and to whom.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SlingOrder {
+    /// Which space.
+    pub at: SpaceRef,
+    /// The bead's shown id.
+    pub id: String,
+    /// `any` (the default), `HOST`, `HOST:RIG` or `HOST:RIG/ROLE/NAME`.
+    pub target: Option<String>,
+    /// The commit to begin at, a whole id.
+    pub base: Option<String>,
+    /// How long the worker may be silent, in milliseconds; 90 s by default.
+    pub lease_ms: Option<u64>,
+    /// Offers with one key by one host are one offer.
+    pub key: Option<String>,
+    /// Answer when a result was accepted or nothing came of it, telling how far it is meanwhile.
+    pub wait: bool,
 }
 
 /// Changes in one `beads.batch`.
@@ -102,6 +123,94 @@ pub enum Command {
         /// Days, from 1; `null`: for ever.
         #[serde(default)]
         days: Option<u64>,
+    },
+    /// Moves the right to grant work to another host; on the owner's machine.
+    #[serde(rename = "space.coordinator")]
+    SpaceCoordinator {
+        /// Which.
+        #[serde(default)]
+        at: SpaceRef,
+        /// The host's name or key.
+        host: String,
+        /// Although the present one cannot be reached: a bead may run twice then.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Offers a bead to a worker, perhaps on another machine.
+    #[serde(rename = "sling")]
+    Sling(SlingOrder),
+    /// Slung beads.
+    #[serde(rename = "work.ls")]
+    WorkLs {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Those that are done, too.
+        #[serde(default)]
+        all: bool,
+    },
+    /// The transcript of one slung bead.
+    #[serde(rename = "work.show")]
+    WorkShow {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
+    },
+    /// Results that wait for a person.
+    #[serde(rename = "work.review")]
+    WorkReview {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+    },
+    /// Takes an offer back, and ends the work on it.
+    #[serde(rename = "work.cancel")]
+    WorkCancel {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// What a person made of work that a runner without a program took here.
+    #[serde(rename = "work.result")]
+    WorkResult {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
+        /// It failed.
+        #[serde(default)]
+        failed: bool,
+        /// The commit with the result, a whole id.
+        #[serde(default)]
+        commit: Option<String>,
+        /// For people, at most 2,000 bytes.
+        #[serde(default)]
+        text: Option<String>,
+    },
+    /// A program (or a person) that works on beads on this machine; replaces the one with this name.
+    #[serde(rename = "runner.add")]
+    RunnerAdd {
+        /// Its name: letters, digits, `.`, `_`, `-`.
+        name: String,
+        /// What it is.
+        runner: RunnerRecord,
+    },
+    /// All runners of this machine.
+    #[serde(rename = "runner.ls")]
+    RunnerLs {},
+    /// Takes a runner away; what it works on goes on.
+    #[serde(rename = "runner.rm")]
+    RunnerRm {
+        /// Its name.
+        name: String,
     },
     /// Couples a directory's beads file with a space.
     #[serde(rename = "space.attach")]

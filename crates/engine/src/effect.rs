@@ -2,8 +2,9 @@
 //! what it holds is on disk.
 
 use crate::input::{AskId, CallId, WorkspaceId, WorkspaceKind};
+use crate::records::work::RunnerRecord;
 use crate::{ApiError, ServePlan};
-use types::{PeerId, Put};
+use types::{EventId, Fence, PeerId, Put};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -28,12 +29,45 @@ pub enum Effect {
     Net(NetEffect),
     /// Something in a workspace directory.
     Workspace(WorkspaceEffect),
+    /// Something that a runner does.
+    Work(WorkEffect),
     /// Something that an operator should see; also counted.
     Warn {
         /// Stable name, e.g. `fork`, `rejected_op`.
         code: &'static str,
         /// For people.
         message: String,
+    },
+}
+
+/// Something that a runner does.
+#[derive(Debug)]
+pub enum WorkEffect {
+    /// Begin to work on a bead, or go on after a restart. Answered by [`crate::WorkInput::Ended`].
+    Start {
+        /// Names the run: the grant under which it began.
+        run: EventId,
+        /// The bead's id, as others named it.
+        bead: String,
+        /// Its title.
+        title: String,
+        /// The bead as a line of a beads file.
+        line: String,
+        /// The fence of the grant.
+        fence: Fence,
+        /// The commit to begin at.
+        base: Option<String>,
+        /// Who works.
+        runner: Box<RunnerRecord>,
+        /// Another owner offered it: only in a sandbox.
+        foreign: bool,
+    },
+    /// Stop; what was made so far is kept. Answered by [`crate::WorkInput::Ended`].
+    Stop {
+        /// Which run.
+        run: EventId,
+        /// For people.
+        why: String,
     },
 }
 

@@ -5,8 +5,9 @@ use crate::desk::Watcher;
 use crate::effect::{Effect, NetEffect, WorkspaceEffect};
 use crate::entropy::Entropy;
 use crate::error::ApiError;
-use crate::input::{AskId, CallId, Input, NetInput, WorkspaceId};
+use crate::input::{AskId, CallId, Input, NetInput, WorkInput, WorkspaceId};
 use crate::peers::Peers;
+use crate::sling::Sling;
 use crate::space::{PendingJoin, Space};
 use crate::txn::Txn;
 use crate::workspace::Workspace;
@@ -36,6 +37,7 @@ pub struct Engine {
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
     pub(crate) joins: Vec<PendingJoin>,
     pub(crate) watchers: BTreeMap<CallId, Watcher>,
+    pub(crate) sling: Sling,
     pub(crate) listen: BTreeSet<String>,
     pub(crate) card: Option<(Vec<u8>, UnixMs)>,
     pub(crate) attestation: Option<String>,
@@ -59,6 +61,7 @@ pub(crate) enum Asked {
     Hosts(PeerId, SpaceId),
     Join(PeerId),
     Pull(PeerId, SpaceId),
+    Work { peer: PeerId, space: SpaceId, asked_at: UnixMs },
 }
 
 /// What one input may use: records, time, entropy, and a place for effects.
@@ -136,11 +139,14 @@ impl Engine {
             Input::Command { call, command } => self.command(cx, call, command),
             Input::CallerGone(call) => {
                 self.watchers.remove(&call);
+                self.forget_waiter(call);
                 Ok(())
             }
             Input::Net(input) => self.net(cx, input),
             Input::Workspace(_) if self.read_only.is_some() => Ok(()),
             Input::Workspace(input) => self.workspace_input(cx, input),
+            Input::Work(_) if self.read_only.is_some() => Ok(()),
+            Input::Work(WorkInput::Ended { run, outcome }) => self.run_ended(cx, run, outcome),
             Input::PersistFailed { reason } => {
                 self.read_only.get_or_insert(reason);
                 Ok(())
@@ -185,6 +191,7 @@ impl Engine {
         self.tick_peers(cx)?;
         self.tick_sync(cx)?;
         self.tick_checkpoints(cx)?;
+        self.tick_sling(cx)?;
         self.tick_joins(cx);
         self.tick_watchers(cx);
         Ok(())
@@ -192,6 +199,8 @@ impl Engine {
 
     /// After every input: beads that changed go to the workspaces that show them.
     fn settle(&mut self, cx: &mut Cx<'_>) -> Result<(), ViewError> {
+        self.settle_sling(cx)?;
+        self.sling_is_settled();
         let touched = cx.txn.take_touched();
         if !touched.is_empty() {
             self.mark_dirty(&touched);
@@ -207,6 +216,7 @@ impl Engine {
         let peer = match &what {
             Asked::Hello(p) | Asked::Join(p) => *p,
             Asked::Heads(p, _) | Asked::Charter(p, _) | Asked::Hosts(p, _) | Asked::Pull(p, _) => *p,
+            Asked::Work { peer, .. } => *peer,
         };
         self.asks.insert(ask, what);
         cx.net(NetEffect::Ask { peer, ask, body: proto::encode(request) });

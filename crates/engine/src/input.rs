@@ -1,7 +1,7 @@
 //! What can happen to a node. Every answer to something that the engine asked for carries the question's id.
 
-use crate::Command;
-use types::PeerId;
+use crate::{Command, Outcome};
+use types::{EventId, PeerId};
 
 /// Identifies a caller of the local API, for the reply.
 pub type CallId = u64;
@@ -44,6 +44,8 @@ pub enum Input {
     Net(NetInput),
     /// Something from a workspace directory.
     Workspace(WorkspaceInput),
+    /// Something from a runner.
+    Work(WorkInput),
     /// The store refused a write or a sync: from now on this node only reads.
     PersistFailed {
         /// What the store said.
@@ -53,6 +55,18 @@ pub enum Input {
     RecordsLost {
         /// What is known of it.
         what: String,
+    },
+}
+
+/// Something from a runner.
+#[derive(Debug)]
+pub enum WorkInput {
+    /// A run is over.
+    Ended {
+        /// Which one.
+        run: EventId,
+        /// What came of it.
+        outcome: Outcome,
     },
 }
 

@@ -4,7 +4,7 @@
 //! read through a [`types::View`], and everything that must be kept or sent is an effect. A journey is one folder:
 //! [`space`] (charters, tickets, joining), [`sync`] (ops: making, taking in, catching up), [`checkpoint`]
 //! (beginning without history), [`workspace`] (beads files),
-//! [`peers`] (who is there), [`desk`] (what people ask for).
+//! [`peers`] (who is there), [`sling`] (work that crosses machines), [`desk`] (what people ask for).
 
 mod boot;
 mod checkpoint;
@@ -19,6 +19,7 @@ mod memory;
 mod op;
 mod peers;
 pub mod records;
+mod sling;
 mod space;
 mod sync;
 mod txn;
@@ -26,15 +27,16 @@ mod workspace;
 
 pub use boot::{Boot, BootError};
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError, CheckpointRule};
-pub use command::{BATCH_MAX, BeadChange, BeadEdit, Choice, Command, FieldValue, SpaceRef};
-pub use effect::{Effect, NetEffect, Verdict, WorkspaceEffect};
+pub use command::{BATCH_MAX, BeadChange, BeadEdit, Choice, Command, FieldValue, SlingOrder, SpaceRef};
+pub use effect::{Effect, NetEffect, Verdict, WorkEffect, WorkspaceEffect};
 pub use engine::Engine;
 pub use entropy::Entropy;
 pub use error::ApiError;
 pub use input::{
-    ApplyResult, AskId, CallId, FileLine, FileSnapshot, Generation, Input, NetInput, WorkspaceId, WorkspaceInput,
-    WorkspaceKind,
+    ApplyResult, AskId, CallId, FileLine, FileSnapshot, Generation, Input, NetInput, WorkInput, WorkspaceId,
+    WorkspaceInput, WorkspaceKind,
 };
 pub use memory::Memory;
 pub use op::{OP_VERSION, Op, OpError};
+pub use sling::{Ended, Outcome, describe_step};
 pub use sync::{ServePlan, serve_page};

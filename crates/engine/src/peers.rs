@@ -286,6 +286,10 @@ impl Engine {
                 None => self.not_a_member(),
                 Some(space_id) => Say::Charter(self.charter_chain(cx, space_id)?),
             },
+            Some(Ask::Work(work)) => match self.reader_of(&peer, &work.h) {
+                None => self.not_a_member(),
+                Some(space_id) => Say::Work(self.work_asked(cx, peer, space_id, &work)?),
+            },
             Some(Ask::Hosts(query)) => match self.reader_of(&peer, &query.h) {
                 None => self.not_a_member(),
                 Some(space_id) => Say::Hosts(self.hosts(cx, space_id)?),
@@ -329,6 +333,9 @@ impl Engine {
             (Asked::Charter(peer, space), Ok(Say::Charter(chain))) => {
                 self.learn_charter(cx, space, &chain)?;
                 self.ask_heads(cx, peer, space)
+            }
+            (Asked::Work { peer, space, asked_at }, Ok(Say::Work(answer))) => {
+                self.work_answered(cx, (peer, space, asked_at), &answer)
             }
             (Asked::Hosts(_, space), Ok(Say::Hosts(hosts))) => self.learn_hosts(cx, space, &hosts),
             (_, Ok(Say::Refusal(_))) => {

@@ -94,6 +94,8 @@ describe! {
     Range { host, incarnation, from, to }
     PullPage { events, last, refusal, parts, floors }
     CheckpointManifest { tips, parts }
+    Work { h, ops, renew, room, rig }
+    WorkAnswer { ops, renewed, ended, slots_free }
 }
 
 impl Describe for wire::Request {
@@ -105,6 +107,7 @@ impl Describe for wire::Request {
             Some(request::Body::Join(it)) => json!({"join": it.describe()}),
             Some(request::Body::Charter(it)) => json!({"charter": it.describe()}),
             Some(request::Body::Hosts(it)) => json!({"hosts": it.describe()}),
+            Some(request::Body::Work(it)) => json!({"work": it.describe()}),
         }
     }
 }
@@ -119,6 +122,7 @@ impl Describe for wire::Response {
             Some(response::Body::Welcome(it)) => json!({"welcome": it.describe()}),
             Some(response::Body::Charter(it)) => json!({"charter": it.describe()}),
             Some(response::Body::Hosts(it)) => json!({"hosts": it.describe()}),
+            Some(response::Body::Work(it)) => json!({"work": it.describe()}),
         }
     }
 }

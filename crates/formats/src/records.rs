@@ -2,7 +2,7 @@
 
 use crate::{Form, Format};
 use engine::records::{
-    self, bead, checkpoint, host, meta, op, shadow, space, ticket, tips, totals, waiting, workspace,
+    self, bead, checkpoint, host, meta, op, shadow, space, ticket, tips, totals, waiting, work, workspace,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,6 +27,8 @@ pub(crate) const FORMATS: &[Format] = &[
     Format::new("record/checkpoint", value::<checkpoint::Kept>),
     Format::new("record/base", value::<checkpoint::Base>),
     Format::new("record/intent", value::<workspace::Intent>),
+    Format::new("record/hook", value::<work::HookRecord>),
+    Format::new("record/runner", value::<work::RunnerRecord>),
     Format::new("key/op", op_key),
     Format::new("key/tips", tips_key),
     Format::new("key/bead", bead_key),

@@ -21,6 +21,7 @@ pub(crate) const FORMATS: &[Format] = &[
     Format::limited("event/agent-card", EVENT_BYTES_MAX, agent_card),
     Format::limited("event/charter", EVENT_BYTES_MAX, charter_event),
     Format::limited("event/op", EVENT_BYTES_MAX, op_event),
+    Format::limited("event/work-step", EVENT_BYTES_MAX, work_step),
     Format::new("signed/draft", draft),
     Format::limited("charter/body", EVENT_BYTES_MAX, charter_body),
     Format::limited("op/body", EVENT_BYTES_MAX, op_body),
@@ -37,6 +38,12 @@ pub(crate) fn signer() -> NostrKey {
 
 fn space_key() -> SpaceKey {
     SpaceKey::from_bytes([2; 32])
+}
+
+/// A step of slung work, as the engine understands it.
+fn work_step(bytes: &[u8]) -> Result<Form, String> {
+    let value = engine::describe_step(bytes).ok_or("no step of slung work")?;
+    Ok(Form { value, bytes: bytes.to_vec() })
 }
 
 fn checkpoint_body(bytes: &[u8]) -> Result<Form, String> {

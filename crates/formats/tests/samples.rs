@@ -2,7 +2,7 @@
 
 use beads::{BeadState, Parsed, Shadow, Stamp};
 use engine::records::{
-    self, bead, checkpoint, host, meta, op, shadow, space, ticket, tips, totals, waiting, workspace,
+    self, bead, checkpoint, host, meta, op, shadow, space, ticket, tips, totals, waiting, work, workspace,
 };
 use identity::{
     AgentCard, AgentKey, Attestation, Charter, Conditions, Event, HostCard, HostKey, KeyEntry, Member, NostrKey,
@@ -99,6 +99,25 @@ fn messages() -> Part {
         ("wire/request/join", ask(Ask::Join(join))),
         ("wire/request/charter", ask(Ask::Charter(wire::CharterQuery { h: "ab".into() }))),
         ("wire/request/hosts", ask(Ask::Hosts(wire::HostsQuery { h: "ab".into() }))),
+        (
+            "wire/request/work",
+            ask(Ask::Work(wire::Work {
+                h: "ab".into(),
+                ops: vec![b"{}".to_vec()],
+                renew: vec![vec![9; 32]],
+                room: true,
+                rig: "app".into(),
+            })),
+        ),
+        (
+            "wire/response/work",
+            say(Say::Work(wire::WorkAnswer {
+                ops: vec![b"{}".to_vec()],
+                renewed: vec![vec![9; 32]],
+                ended: vec![vec![8; 32]],
+                slots_free: 3,
+            })),
+        ),
         ("wire/response/refusal", say(Say::Refusal(refusal))),
         ("wire/response/hello", say(Say::Hello(hello))),
         ("wire/response/heads", say(Say::Heads(heads))),
@@ -176,6 +195,12 @@ fn op_event() -> Event {
     signer().sign(kind, UnixSecs(1_800_000_000), tags, content, [3; 32])
 }
 
+/// A step of slung work with this body.
+fn step(body: serde_json::Value) -> Vec<u8> {
+    let tags = vec![vec!["v".to_owned(), "1".to_owned()], vec!["h".to_owned(), "ab".to_owned()]];
+    signer().sign(kinds::GRANT, UnixSecs(1_800_000_000), tags, body.to_string(), [9; 32]).to_json()
+}
+
 fn events() -> Part {
     let (host, at, until) = (host_key(), UnixSecs(1_800_000_000), UnixSecs(1_801_000_000));
     let conditions = Conditions::none().kind(kinds::HOST_CARD).after(UnixSecs(5)).before(UnixSecs(4_000_000_000));
@@ -194,6 +219,28 @@ fn events() -> Part {
     let charter_text = String::from_utf8(public_charter().encode()).unwrap();
     let charter_draft = json!({"kind": 8737, "created_at": 1, "tags": [["v", "1"]], "content": charter_text});
     vec![
+        (
+            "event/work-step/offer",
+            step(json!({"v": 1, "s": "offer", "b": "app-1", "n": "0011223344556677",
+            "t": "server:app", "k": "a key", "l": 90_000, "rig": "app"})),
+        ),
+        (
+            "event/work-step/grant",
+            step(json!({"v": 1, "s": "grant", "b": "app-1", "n": "0011223344556677", "f": [2, 3],
+            "o": hex::encode([1; 32]), "c": hex::encode([2; 32]), "p": hex::encode([3; 32]),
+            "w": hex::encode([4; 32]), "l": 90_000, "base": "5".repeat(40)})),
+        ),
+        (
+            "event/work-step/result",
+            step(json!({"v": 1, "s": "result", "b": "app-1", "n": "0011223344556677",
+            "g": hex::encode([5; 32]), "f": [2, 3], "out": "done", "commit": "6".repeat(40),
+            "branch": "refs/townmesh/app-1/2.3", "why": "all tests pass"})),
+        ),
+        (
+            "event/work-step/verdict",
+            step(json!({"v": 1, "s": "verdict", "b": "app-1", "n": "0011223344556677",
+            "g": hex::encode([5; 32]), "f": [2, 3], "of": hex::encode([7; 32]), "ok": true, "why": "accepted"})),
+        ),
         ("event/any/op", op_event().to_json()),
         ("event/op/sealed", op_event().to_json()),
         ("event/host-card/attested", card.to_json()),
@@ -357,6 +404,26 @@ fn values() -> Part {
         digest: [5; 32],
         state_digest: [6; 32],
     };
+    let hook = work::HookRecord {
+        space: SPACE.0,
+        bead: "app-1".into(),
+        grant: [9; 32],
+        fence: types::Fence { epoch: 2, n: 300 },
+        lease_ms: 90_000,
+        runner: "max".into(),
+        base: Some("5".repeat(40)),
+        done: false,
+    };
+    let runner = work::RunnerRecord {
+        rig: "app".into(),
+        slots: 2,
+        argv: vec!["./agent.sh".into(), "--fast".into()],
+        repo: Some("/srv/app".into()),
+        push: Some("origin".into()),
+        time_ms: 14_400_000,
+        sandbox: true,
+        network: false,
+    };
     let waiting = waiting::WaitingRecord { until_ms: 1_800_000_600_000, event: op_event().to_json() };
     let coupled = workspace::WorkspaceRecord {
         dir: "/srv/app".into(),
@@ -389,6 +456,8 @@ fn values() -> Part {
         ("record/tips/one", records::pack(&tips::Tips(vec![(9, [1; 32])]))),
         ("record/tips/fork", records::pack(&tips::Tips(vec![(8, [1; 32]), (9, [2; 32])]))),
         ("record/totals/all", records::pack(&totals)),
+        ("record/hook/running", records::pack(&hook)),
+        ("record/runner/max", records::pack(&runner)),
         ("record/waiting/op", records::pack(&waiting)),
         ("record/shadow/with-a-past", records::pack(&shown)),
         ("record/workspace/attached", records::pack(&coupled)),

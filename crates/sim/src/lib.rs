@@ -12,11 +12,14 @@ mod model;
 mod node;
 mod play;
 mod rng;
+mod runs;
 mod shrink;
+mod slings;
 mod trouble;
 mod world;
 
 pub use check::Failure;
 pub use play::{Bug, COUNTED, Options, Report, run};
 pub use shrink::{replay_command, shrink};
+pub use slings::{SlingOptions, SlingReport, run_slings};
 pub use trouble::{Trouble, Troubles};

@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use serde_json::json;
-use sim::{Failure, Options, Trouble, Troubles, replay_command, run, shrink};
+use sim::{Failure, Options, SlingOptions, Trouble, Troubles, replay_command, run, run_slings, shrink};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -32,6 +32,9 @@ struct Args {
     /// Days pass in the end, over which history is dropped. Else every fourth seed is played so.
     #[arg(long)]
     days: bool,
+    /// Play slung work instead of edits: 20 hosts, 50 slings per seed.
+    #[arg(long)]
+    slings: bool,
     /// Print the trace of the first seed and stop.
     #[arg(long)]
     trace: bool,
@@ -61,6 +64,9 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.slings {
+        return slings(&args);
+    }
     if args.shrink {
         return shrunk(&args);
     }
@@ -68,6 +74,47 @@ fn main() -> ExitCode {
         return traced(&args);
     }
     many(&args)
+}
+
+fn slings(args: &Args) -> ExitCode {
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let (mut steps, mut failed, mut slowest) = (0u64, Vec::new(), (0u64, 0u64));
+    let seeds = if args.trace { 1 } else { args.seeds };
+    for seed in args.seed..args.seed.saturating_add(seeds) {
+        let mut options = SlingOptions { log: args.trace, ..SlingOptions::of_seed(seed) };
+        options.hosts = args.nodes.map_or(options.hosts, usize::from);
+        let log = match run_slings(seed, options) {
+            Ok(report) => {
+                steps += report.steps;
+                slowest = slowest.max((report.done_after_ms, seed));
+                report.counts.iter().for_each(|(what, n)| *counts.entry(what).or_default() += n);
+                report.log
+            }
+            Err(failure) => {
+                eprintln!("{failure}\n  townmesh-sim --slings --seed {seed} --trace");
+                failed.push(json!({"seed": seed, "what": failure.what}));
+                failure.log
+            }
+        };
+        if args.trace {
+            log.iter().for_each(|line| println!("{line}"));
+        }
+    }
+    let summary = json!({"first_seed": args.seed, "seeds": seeds, "failed": failed.len(), "failures": failed,
+        "steps": steps, "slowest_end_ms": slowest.0, "slowest_seed": slowest.1, "counts": counts});
+    if args.json {
+        println!("{summary}");
+    } else {
+        counts.iter().for_each(|(what, n)| println!("{n:>10} {what}"));
+        println!(
+            "{seeds} seeds from {}: {} failed, {steps} steps; all work ended {} ms after the healing at most (seed {})",
+            args.seed,
+            failed.len(),
+            slowest.0,
+            slowest.1
+        );
+    }
+    ExitCode::from(u8::from(!failed.is_empty()))
 }
 
 fn traced(args: &Args) -> ExitCode {

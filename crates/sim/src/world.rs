@@ -3,7 +3,8 @@
 use crate::links::{Links, Wires};
 use crate::node::{Answer, CrashPoint, Node};
 use crate::rng::Rng;
-use engine::{CallId, Command, Effect, Input, NetInput};
+use crate::runs::{Runs, fate};
+use engine::{CallId, Command, Effect, Ended, Input, NetInput, Outcome, WorkEffect, WorkInput};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) links: Links,
     pub(crate) wires: Wires,
+    pub(crate) runs: Runs,
     /// How far apart ticks are, in milliseconds.
     pub(crate) tick_ms: u64,
     due: BTreeMap<(u64, u64), Due>,
@@ -42,6 +44,7 @@ impl World {
             rng,
             links,
             wires: Wires::default(),
+            runs: Runs::default(),
             tick_ms: 100,
             due: BTreeMap::new(),
             order: 0,
@@ -121,6 +124,7 @@ impl World {
         let line = format!("{} loses power, and {lost} unsynced batches", self.nodes[at].name);
         self.note(&line);
         self.nodes[at].stop();
+        self.runs.power_cut(at, self.now);
         self.unlink_all(at);
         self.later(back_after_ms, Due::Restart(at));
     }
@@ -178,6 +182,9 @@ impl World {
             let line = format!("{} {}", self.nodes[at].name, describe(&input));
             self.note(&line);
         }
+        if let Input::Work(WorkInput::Ended { run, .. }) = &input {
+            self.runs.end(at, *run, self.now);
+        }
         let wrote = self.nodes[at].handle(self.now, input);
         let crash = if wrote { self.nodes[at].crash.take() } else { None };
         match crash {
@@ -223,7 +230,36 @@ impl World {
                     let line = format!("{} warns {code}: {message}", self.nodes[at].name);
                     self.note(&line);
                 }
+                Effect::Work(work) => self.work(at, work),
                 Effect::Persist(_) | Effect::Progress { .. } | Effect::Workspace(_) => {}
+            }
+        }
+    }
+}
+
+impl World {
+    /// What a runner is told.
+    fn work(&mut self, at: usize, effect: WorkEffect) {
+        let boots = self.nodes[at].boots;
+        match effect {
+            WorkEffect::Start { run, bead, fence, .. } => {
+                let line = format!("{} begins {bead} under {fence}", self.nodes[at].name);
+                self.note(&line);
+                self.count("runs");
+                self.runs.begin(at, run, bead, self.now);
+                let (after, outcome) = fate(&mut self.rng);
+                let input = Input::Work(WorkInput::Ended { run, outcome });
+                self.later(after, Due::Input(at, boots, Box::new(input)));
+            }
+            WorkEffect::Stop { run, why } => {
+                let line = format!("{} stops {}: {why}", self.nodes[at].name, run.fmt_short());
+                self.note(&line);
+                self.count("stops");
+                self.runs.end(at, run, self.now);
+                let outcome = Outcome { ended: Ended::Stopped, commit: None, branch: None, text: why };
+                let input = Input::Work(WorkInput::Ended { run, outcome });
+                let after = 1 + self.rng.below(50);
+                self.later(after, Due::Input(at, boots, Box::new(input)));
             }
         }
     }

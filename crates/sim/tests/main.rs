@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use sim::{Bug, COUNTED, Options, Trouble, Troubles, replay_command, run, shrink};
+use sim::{Bug, COUNTED, Options, SlingOptions, Trouble, Troubles, replay_command, run, run_slings, shrink};
 use std::collections::BTreeMap;
 
 /// CI's share; the soak script plays more.
@@ -72,4 +72,27 @@ fn a_failing_run_shrinks() {
     assert!(small.actions <= 10 && small.nodes == 3 && small.troubles == Troubles::none(), "{small:?} after {tried}");
     assert!(replay_command(3, &small).starts_with("townmesh-sim --seed 3 --nodes 3 --actions "));
     assert!(shrink(3, Options { bug: None, actions: 5, ..options }, &mut |_, _| ()).is_none());
+}
+
+/// CI's share of ten thousand.
+const SLINGS: u64 = 1_000;
+
+#[test]
+fn slung_work_is_done_once_or_listed_with_its_reason() {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut seed = 0;
+    while counts.get("slung").is_none_or(|slung| *slung < SLINGS) {
+        seed += 1;
+        let report = run_slings(seed, SlingOptions::of_seed(seed))
+            .unwrap_or_else(|f| panic!("{f}\n  townmesh-sim --slings --seed {seed} --trace"));
+        for (what, n) in report.counts {
+            *counts.entry(what).or_insert(0) += n;
+        }
+    }
+    println!("{seed} seeds, {counts:?}");
+    for what in
+        ["done", "declines", "cancels", "crashes", "power_cuts", "cuts", "moves", "moves_by_force", "clock_jumps"]
+    {
+        assert!(counts.get(what).is_some_and(|n| *n > 0), "{what} never happened: {counts:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Callers of the local API that wait for an answer.
 
 use control::{ApiError, Replier};
-use engine::CallId;
+use engine::{CallId, Command};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 
 /// How long a command may take.
 const COMMAND_WAIT: Duration = Duration::from_secs(30);
-
-/// The method that is answered bit by bit until its caller goes.
-const WATCH: &str = "beads.watch";
 
 /// How long joining may take: somebody else's machine has to answer.
 const JOIN_WAIT: Duration = Duration::from_secs(60);
@@ -41,10 +38,12 @@ impl Calls {
     }
 
     /// Keeps a caller until its answer comes.
-    pub(super) fn add(&self, method: &str, reply: Replier) -> CallId {
-        let until = match method {
-            WATCH => None,
-            "join" => Some(Instant::now() + JOIN_WAIT),
+    pub(super) fn add(&self, command: &Command, reply: Replier) -> CallId {
+        let until = match command {
+            // Until the caller goes.
+            Command::Watch { .. } => None,
+            Command::Sling(order) if order.wait => None,
+            Command::Join { .. } => Some(Instant::now() + JOIN_WAIT),
             _ => Some(Instant::now() + COMMAND_WAIT),
         };
         let mut state = self.state();

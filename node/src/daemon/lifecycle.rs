@@ -7,6 +7,7 @@ use super::killpoint;
 use super::perform::Performer;
 use super::serve::Serving;
 use super::turn::{SystemEntropy, Turn, now};
+use super::work::Work;
 use super::workspaces::{Tools, Workspaces};
 use crate::config::Config;
 use crate::home::Home;
@@ -141,7 +142,8 @@ pub(super) async fn run(
     let held = home.held();
     std::fs::create_dir_all(&held).map_err(|err| CliError::disk(held.display(), &err))?;
     let tools = Tools { held, bd_time_max: Duration::from_secs(config.bd_seconds) };
-    let node = Node { store, engine, first, cancel: cancel.clone(), tools };
+    let runners = super::work::open(home.work());
+    let node = Node { store, engine, first, cancel: cancel.clone(), tools, runners };
     let handle = network.as_ref().map(|n| n.handle.clone());
     let (network_task, events) = match network {
         Some(n) => (Some(n.task), Some(n.events)),
@@ -204,6 +206,7 @@ struct Node {
     first: Vec<Effect>,
     cancel: CancellationToken,
     tools: Tools,
+    runners: Result<runner::Runners, String>,
 }
 
 impl Node {
@@ -223,7 +226,8 @@ impl Node {
             calls: calls.clone(),
             net,
             serving: Serving::new(self.store.clone(), tracker.clone()),
-            workspaces: Workspaces::new(runtime, &inputs, tracker.clone(), self.cancel.clone(), self.tools),
+            workspaces: Workspaces::new(runtime.clone(), &inputs, tracker.clone(), self.cancel.clone(), self.tools),
+            work: Work::new(runtime, &inputs, tracker.clone(), self.cancel.clone(), self.runners.clone()),
         };
         let turn = Turn { engine: self.engine, store: self.store.clone(), performer };
         let (end, engine_ended) = oneshot::channel();
@@ -240,10 +244,17 @@ impl Node {
             // The queue is empty: it takes the few of them.
             let _full = inputs.try_send(Input::Net(NetInput::Listening(address)));
         }
-        feed(&self.cancel, &tracker, inputs, events, calls_in, calls);
+        feed(&self.cancel, &tracker, inputs, events, Api { calls_in, calls, runners: self.runners });
         tracker.close();
         Ok(Ended { engine: engine_ended, tracker, store: self.store })
     }
+}
+
+/// What people and programs on this machine talk to.
+struct Api {
+    calls_in: mpsc::Receiver<control::Call>,
+    calls: Calls,
+    runners: Result<runner::Runners, String>,
 }
 
 /// Starts what makes inputs; all of it ends with `cancel`.
@@ -252,9 +263,9 @@ fn feed(
     tracker: &TaskTracker,
     inputs: Inputs,
     events: Option<mpsc::Receiver<net::Event>>,
-    calls_in: mpsc::Receiver<control::Call>,
-    calls: Calls,
+    api: Api,
 ) {
+    let Api { calls_in, calls, runners } = api;
     let spawn = |task: Pin<Box<dyn Future<Output = ()> + Send>>| {
         let cancel = cancel.clone();
         tracker.spawn(async move {
@@ -262,7 +273,7 @@ fn feed(
         });
     };
     spawn(Box::pin(boot::ticks(inputs.clone(), calls.clone())));
-    spawn(Box::pin(boot::api(inputs.clone(), calls_in, calls, cancel.clone())));
+    spawn(Box::pin(boot::api(inputs.clone(), calls_in, calls, runners.ok(), cancel.clone())));
     if let Some(events) = events {
         spawn(Box::pin(boot::network(inputs, events)));
     }

@@ -15,6 +15,7 @@ mod local;
 mod perform;
 mod serve;
 mod turn;
+mod work;
 mod workspaces;
 
 pub use lifecycle::run_until_signal;

@@ -2,6 +2,7 @@
 
 use super::calls::{Calls, error};
 use super::serve::Serving;
+use super::work::Work;
 use super::workspaces::Workspaces;
 use control::ApiError;
 use engine::{Effect, Input, NetEffect, NetInput, Verdict};
@@ -17,6 +18,7 @@ pub(super) struct Performer {
     pub(super) net: Option<net::Handle>,
     pub(super) serving: Serving,
     pub(super) workspaces: Workspaces,
+    pub(super) work: Work,
 }
 
 impl Performer {
@@ -33,6 +35,7 @@ impl Performer {
             }
             Effect::Net(effect) => self.net(effect, own),
             Effect::Workspace(effect) => self.workspaces.perform(effect, own),
+            Effect::Work(effect) => self.work.perform(effect, own),
             Effect::Warn { code, message } => tracing::warn!(code, "{message}"),
         }
     }

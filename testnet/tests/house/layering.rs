@@ -35,6 +35,7 @@ const HOUSE: &[Room] = &[
     room("townmesh-store", SHELL, false, ZERO_AND_ONE),
     room("townmesh-bridge", SHELL, false, &["townmesh-proto", "townmesh-types", "townmesh-beads"]),
     room("townmesh-control", SHELL, false, ZERO),
+    room("townmesh-runner", SHELL, false, ZERO),
     room(
         "townmesh-node",
         4,
@@ -49,6 +50,7 @@ const HOUSE: &[Room] = &[
             "townmesh-store",
             "townmesh-bridge",
             "townmesh-control",
+            "townmesh-runner",
         ],
     ),
     // The simulator runs engines and nothing else; it is pure so that a seed decides everything.

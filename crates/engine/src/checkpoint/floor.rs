@@ -6,6 +6,7 @@ use crate::op::Op;
 use crate::records::checkpoint::{self as keys, Base};
 use crate::records::tips::{self, Tips};
 use crate::records::{self};
+use crate::sling::step::is_step;
 use crate::sync::Taken;
 use beads::{BeadId, BeadState, Stamp, Unit, Write};
 use proto::{limits, wire};
@@ -298,6 +299,7 @@ impl Engine {
                 let seen = |dot: &Dot| *dot != stamp.dot && (below(dot) || here(dot));
                 of_one_bead.iter().filter(|write| state.apply(&stamp, write, &seen).is_err()).count()
             })?;
+            self.stir((space_id, id.clone()), of_one_bead.iter().any(is_step));
         }
         for _ in 0..refused {
             // The same on every host: the op counts, this write has no effect.

@@ -231,7 +231,7 @@ fn check(bead: &Bead) -> Result<(), ApiError> {
 }
 
 /// RFC 3339 in UTC.
-fn rfc3339(now: UnixMs) -> String {
+pub(crate) fn rfc3339(now: UnixMs) -> String {
     let at = i64::try_from(now.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.unwrap_or(jiff::Timestamp::MAX).to_string()
 }

@@ -7,6 +7,7 @@ mod list;
 mod status;
 mod watch;
 
+pub(crate) use edit::rfc3339;
 pub(crate) use watch::Watcher;
 
 use crate::command::{Command, SpaceRef};
@@ -33,6 +34,18 @@ impl Engine {
     fn answer(&mut self, cx: &mut Cx<'_>, call: CallId, command: Command) -> Answer {
         match command {
             Command::Status {} => self.status(cx),
+            Command::Sling(order) => self.sling(cx, call, &order),
+            Command::WorkLs { at, all } => self.work_ls(cx, &at, all),
+            Command::WorkShow { at, id } => self.work_show(cx, &at, &id),
+            Command::WorkReview { at } => self.work_review(cx, &at),
+            Command::WorkCancel { at, id, reason } => self.work_cancel(cx, &at, &id, reason.as_deref()),
+            Command::WorkResult { at, id, failed, commit, text } => {
+                self.work_result(cx, &at, &id, failed, commit, text)
+            }
+            Command::RunnerAdd { name, runner } => self.runner_add(cx, &name, runner),
+            Command::RunnerLs {} => self.runner_ls(),
+            Command::RunnerRm { name } => self.runner_rm(cx, &name),
+            Command::SpaceCoordinator { at, host, force } => self.set_coordinator(cx, &at, &host, force),
             Command::SpaceNew { name, public } => self.space_new(cx, &name, public),
             Command::SpaceLs {} => self.space_ls(cx),
             Command::SpaceShow { at } => self.space_show(cx, &at),

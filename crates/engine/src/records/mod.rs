@@ -15,19 +15,22 @@ pub mod ticket;
 pub mod tips;
 pub mod totals;
 pub mod waiting;
+pub mod work;
 pub mod workspace;
 
 use serde::{Serialize, de::DeserializeOwned};
-use types::{Step, Stride, Table, ViewError};
+use types::{Step, Stride, Table, View, ViewError};
 
 /// The steps from the store's first format to the present one ([`proto::names::STORE_VERSION`]), oldest first; none is
 /// ever taken out. A program that learns a unit, an op version or another layout adds a step that brings what is kept
 /// to where a program that always knew it would be.
-pub const STEPS: &[Step] = &[Step {
-    name: "room for checkpoints",
-    // The table is there as soon as the store is open; a program that does not know it must not open the store.
-    stride: |_, _| Ok(Stride { puts: Vec::new(), next: None }),
-}];
+pub const STEPS: &[Step] =
+    &[Step { name: "room for checkpoints", stride: room }, Step { name: "room for work", stride: room }];
+
+/// A table is there as soon as the store is open; a program that does not know it must not open the store.
+fn room(_: &dyn View, _: &[u8]) -> Result<Stride, ViewError> {
+    Ok(Stride { puts: Vec::new(), next: None })
+}
 
 /// Version byte in front of every postcard value.
 const VALUE_VERSION: u8 = 1;

@@ -66,6 +66,7 @@ impl Engine {
         space.refused.clear();
         self.exclude(cx, space_id)?;
         self.introduce(cx, space_id);
+        self.stir_space(space_id);
         Ok(Taken::Applied)
     }
 

@@ -1,6 +1,7 @@
 //! Spaces: what is replicated together, who may, and how one becomes a member.
 
 mod charter;
+mod coordinator;
 mod create;
 mod history;
 mod join;

@@ -178,6 +178,7 @@ impl Engine {
         if self.peers.lacks(&peer, names::SYNC) {
             return Ok(());
         }
+        self.handed_over(cx, peer, space_id, &told.charter, &tips)?;
         let Some(space) = self.spaces.get_mut(&space_id) else { return Ok(()) };
         space.peer_heads.insert(peer, tips);
         let another = |id: EventId| !space.charter.knows(&id) && id != space.charter_stamp();

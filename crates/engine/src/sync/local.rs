@@ -82,6 +82,7 @@ impl Engine {
         let event = self.host.nostr().sign(kinds::BEAD_OP, cx.now.secs(), tags, content, draw(cx.entropy));
         let json = event.to_json();
         self.apply_op(cx, space_id, &op, event.id(), json.clone())?;
+        self.note_said(space_id, &op.writes, &json);
         cx.txn.put_record(Table::Meta, records::meta::CLOCK.to_vec(), &self.clock.last().packed());
         Ok(Some((Dot::new(writer, op.seq, &event.id()), json)))
     }
