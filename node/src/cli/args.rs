@@ -1,6 +1,8 @@
 //! The commands and the flags that all of them take.
 
-use super::{Output, beads, doctor, down, git_merge_driver, init, invite, join, merge, space, status, up};
+use super::{
+    Output, beads, doctor, down, git_merge_driver, init, invite, join, merge, runner, sling, space, status, up, work,
+};
 use crate::{CliError, Exit};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -53,6 +55,12 @@ pub enum Command {
     Space(space::Args),
     /// Read and change beads
     Beads(beads::Args),
+    /// Give a bead to a worker, on this machine or another
+    Sling(sling::Args),
+    /// Look at slung beads and what became of them
+    Work(work::Args),
+    /// Manage who works on beads on this machine
+    Runner(runner::Args),
     /// Merge three versions of a beads file
     Merge(merge::Args),
     /// Merge beads files for git

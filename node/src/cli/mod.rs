@@ -11,10 +11,13 @@ mod invite;
 mod join;
 mod merge;
 mod output;
+mod runner;
 mod setup;
+mod sling;
 mod space;
 mod status;
 mod up;
+mod work;
 
 pub use args::{Cli, Command};
 pub use output::Output;
@@ -54,6 +57,9 @@ fn run(cli: Cli, output: &Output) -> Result<Exit, CliError> {
         Command::Doctor(args) => doctor::run(&cx, &args),
         Command::Space(args) => space::run(&cx, args),
         Command::Beads(args) => beads::run(&cx, args),
+        Command::Sling(args) => sling::run(&cx, args),
+        Command::Work(args) => work::run(&cx, args),
+        Command::Runner(args) => runner::run(&cx, args),
         Command::Merge(args) => merge::run(output, args),
         Command::GitMergeDriver(args) => git_merge_driver::run(output, &args),
         Command::ExitCodes => args::exit_codes(output),

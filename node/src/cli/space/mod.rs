@@ -2,6 +2,7 @@
 
 pub(super) mod attach;
 mod checkpoint;
+mod coordinator;
 mod deletes;
 mod detach;
 mod history;
@@ -42,6 +43,8 @@ enum Action {
     Checkpoint(checkpoint::Args),
     /// Say for how many days every single change is kept
     History(history::Args),
+    /// Say which host grants slung work
+    Coordinator(coordinator::Args),
     /// End the coupling of a directory; its file stays as it is
     Detach(detach::Args),
 }
@@ -55,6 +58,7 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
         Action::Deletes(args) => deletes::run(cx, &args),
         Action::Checkpoint(args) => checkpoint::run(cx, &args),
         Action::History(args) => history::run(cx, &args),
+        Action::Coordinator(args) => coordinator::run(cx, &args),
         Action::Detach(args) => detach::run(cx, &args),
     }
 }
