@@ -15,6 +15,7 @@ pub mod latency;
 mod net;
 mod node;
 pub mod random;
+pub mod sling;
 mod wait;
 
 pub use binary::{binary, workspace};

@@ -146,13 +146,7 @@ fn act(node: &Node, number: usize, random: &mut Random, marks: &mut Marks) -> Re
 ///
 /// # Errors
 /// When the databases do not become alike, something is lost, ops are written while nobody acts, or a command fails.
-pub fn storm(
-    program: &Path,
-    mode: &Mode,
-    commands: usize,
-    seed: u64,
-    tell: impl FnMut(usize, &str),
-) -> Result<Storm> {
+pub fn storm(program: &Path, mode: &Mode, commands: usize, seed: u64, tell: impl FnMut(usize, &str)) -> Result<Storm> {
     let mut net = towns(program, mode, &["one", "two", "three", "four"])?;
     // What went wrong can be looked at.
     play(&mut net, commands, seed, tell).inspect_err(|_| net.keep())

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use testnet::latency::{git, over_git, over_mesh, shown};
+use testnet::sling::{self, Sample};
 use testnet::{Net, PATIENCE, fixture, wait_until};
 
 /// Beads of the fixture.
@@ -56,6 +57,7 @@ fn main() -> Result<()> {
     resolve(&mut story, &net)?;
     checkout(&mut story, &net, &ids)?;
     crash(&mut story, &mut net, &ids)?;
+    slung(&mut story, &net)?;
     story.table();
     latency(&net, &content, &ids)
 }
@@ -192,6 +194,36 @@ fn crash(story: &mut Story, net: &mut Net, ids: &[String]) -> Result<()> {
         arrived(net, &ids[8], "notes", "right after the crash")?;
         agreed(net)
     })
+}
+
+/// A bead with a failing test goes to another machine; a program there really repairs it. Code does not travel by itself
+/// yet: a bare repository on this disk stands between the machines.
+fn slung(story: &mut Story, net: &Net) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let sample = Sample::new(dir.path())?;
+    let mut id = String::new();
+    story.step("server: townmesh runner add fixer -- agent.sh", || {
+        let repo = sample.server.to_str().context("path")?;
+        sling::runner_with(&net[1], "fixer", &["--repo", repo, "--push", "origin"], &sample.agent)?;
+        Ok("takes one bead at once".to_owned())
+    })?;
+    let mut done = Value::Null;
+    story.step("desktop: a bead for a failing test, slung to server", || {
+        ensure!(!sample.passes(&sample.base)?, "the test should fail before");
+        id = sling::bead(net.nodes(), "The sum of 2 and 3 is wrong")?;
+        done = net[0].json(&["sling", &id, "server", "--base", &sample.base, "--wait"])?;
+        let text = |name: &str| done[name].as_str().unwrap_or_default().to_owned();
+        Ok(format!("{} on {}, fence {}, commit {:.10}", text("state"), text("worker"), text("fence"), text("commit")))
+    })?;
+    story.step("the result is on desktop, the bead closed everywhere", || {
+        let commit = done["commit"].as_str().context("no commit")?;
+        ensure!(sample.passes(commit)?, "the test still fails");
+        sling::closed(net.nodes(), &id)?;
+        Ok("the test passes (the branch came through a bare repository on this disk)".to_owned())
+    })?;
+    let told = net[2].cli(&["work", "show", &id])?;
+    println!("\nwhat laptop knows of it (townmesh work show {id}):\n{}", told.stdout);
+    Ok(())
 }
 
 fn set(bead: &mut Value, field: &str, value: &str) {

@@ -10,6 +10,7 @@ mod hostile;
 mod killed;
 mod mixed;
 mod real_data;
+mod slung;
 
 use anyhow::Result;
 use serde_json::Value;
