@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 pub struct Held {
     /// The line as it was meant.
     pub full: Line,
-    /// What bd shows of it, apart from what somebody changed meanwhile; `None` if bd does not have the issue at all.
+    /// What bd shows of it, apart from what somebody changed and nobody was told yet; `None` if bd does not have the issue at all.
     pub shown: Option<Line>,
     /// Names of the fields that bd holds differently or not at all, sorted.
     pub fields: Vec<String>,
@@ -24,6 +24,14 @@ impl Held {
     /// bd should have this issue and does not; some are never given to it.
     pub(crate) fn is_refused(&self) -> bool {
         self.shown.is_none() && !is_local(&self.full)
+    }
+
+    /// Takes over what somebody changed in bd since. Returns whether bd shows another line than before.
+    pub(crate) fn advance(&mut self, now: &Line) -> bool {
+        let Some(shown) = self.shown.as_ref().filter(|shown| *shown != now) else { return false };
+        self.full = carry(&self.full, shown, now);
+        self.shown = Some(now.clone());
+        true
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Worker {
     /// What bd showed at the last look.
     issues: Issues,
     held: BTreeMap<String, Held>,
+    /// The file does not have all of that yet.
+    unsaved: bool,
     /// Lines that bd should show and does not yet: somebody's edits got ahead of them.
     owed: BTreeSet<String>,
     /// When to offer bd again what it refused, and how long to wait after that.
@@ -82,6 +84,7 @@ impl Worker {
             detected: false,
             issues: Issues::new(),
             held,
+            unsaved: false,
             owed: BTreeSet::new(),
             refused_at: Instant::now(),
             refused_pause: options.refused,
@@ -146,8 +149,22 @@ impl Worker {
         Ok(())
     }
 
+    /// What bd shows by now is what the next edit is told from: an edit back to what stood there after our last write
+    /// is an edit, too.
+    fn advance(&mut self) -> Result<(), ReadError> {
+        for (id, held) in &mut self.held {
+            self.unsaved |= self.issues.get(id).is_some_and(|now| held.advance(now));
+        }
+        if self.unsaved {
+            store::save(self.options.held.as_deref(), &self.held)?;
+            self.unsaved = false;
+        }
+        Ok(())
+    }
+
     /// Compares what bd shows with what was reported.
     fn report(&mut self) -> Result<Option<Snapshot>, ReadError> {
+        self.advance()?;
         let view = export::view(&self.issues, &self.held);
         let first = self.reported.is_none();
         if !first && !self.promised && view == self.view {
@@ -229,17 +246,19 @@ impl Worker {
         let at = |line: &Line| second(text(line, "updated_at"));
         let imported: BTreeMap<&str, Option<i64>> =
             plan.import.iter().map(|(id, line)| (id.as_str(), at(line))).collect();
+        let left_out = |id: &String| not_taken.refused.contains(id) || not_taken.stale.contains(id);
+        let taken = |id: &String| imported.contains_key(id.as_str()) && !left_out(id);
         let empty = Line::new();
         for (id, line) in wanted {
             let (was, is) = (before.get(&id), self.issues.get(&id));
             match (line, is) {
                 (None, None) => drop(self.held.remove(&id)),
                 (None, Some(_)) => drop(again.insert(id, None)),
-                (Some(full), None) if was.is_none() => {
+                (Some(full), None) if was.is_none() && !taken(&id) => {
                     let fields = full.keys().cloned().collect();
                     self.held.insert(id, Held { full, shown: None, fields });
                 }
-                // Somebody deleted it.
+                // Somebody deleted it, perhaps as soon as it was there.
                 (Some(_), None) => drop(self.held.remove(&id)),
                 (Some(full), Some(is)) if not_taken.stale.contains(&id) => {
                     let full = carry(&full, was.unwrap_or(&empty), is);

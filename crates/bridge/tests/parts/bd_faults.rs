@@ -1,8 +1,9 @@
 //! A bd at fault: clear errors, no answer taken for an empty database, nothing left running.
 
-use super::bd_support::{DEADLINE, Desk, hasty, options, stand_in};
+use super::bd_support::{DEADLINE, Desk, changed, hasty, options, stand_in};
 use bridge::bd::{BdError, Options, VERSION_MIN, Version, detect};
 use bridge::{Event, ReadError};
+use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -87,5 +88,55 @@ async fn a_hanging_one_is_ended_with_what_it_started() {
     while alive() {
         assert!(Instant::now() < until, "process {child} lives on");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_as_soon_as_it_was_imported_is_deleted() {
+    // The issue is there after the import, and gone before anybody could look: somebody was quick. Refused, it would be
+    // another thing: then it is still wanted.
+    for (import, gone) in [("echo '{\"created\":1}'", true), ("echo 'no such parent' >&2; exit 1", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!(
+            "{VERSION}\ncase \"$*\" in *import*) cat >>imported; {import};; *export*) echo '{{\"id\":\"b\",\"title\":\"t\"}}';; esac"
+        );
+        let mut desk = desk(dir.path(), &script, DEADLINE);
+        let first = desk.snapshot().await;
+        let line = "{\"id\":\"a\",\"title\":\"from elsewhere\",\"status\":\"open\"}".to_owned();
+        let done = desk.handle.apply(first.generation, vec![("a".to_owned(), Some(line))]).await.unwrap();
+        assert!(std::fs::read_to_string(dir.path().join("imported")).unwrap().contains("from elsewhere"));
+        if gone {
+            let next = desk.snapshot().await;
+            assert_eq!(next.missing, ["a"]);
+            assert_ne!(next.generation, done.generation);
+        } else {
+            assert_eq!(desk.line("a").await.unwrap()["title"], "from elsewhere", "it goes on being wanted");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_and_one_back_are_two_edits() {
+    let dir = tempfile::tempdir().unwrap();
+    let shows = |status: &str, second: u32| {
+        let line = format!(
+            "{{\"id\":\"a\",\"title\":\"t\",\"status\":\"{status}\",\"updated_at\":\"2026-01-01T00:00:{second:02}Z\"}}\n"
+        );
+        std::fs::write(dir.path().join("next"), line).unwrap();
+        std::fs::rename(dir.path().join("next"), dir.path().join("shown")).unwrap();
+    };
+    shows("open", 1);
+    let script = format!("{VERSION}\ncase \"$*\" in *import*) cat >imported; echo '{{}}';; *export*) cat shown;; esac");
+    let mut desk = desk(dir.path(), &script, DEADLINE);
+    let first = desk.snapshot().await;
+    // What bd cannot hold is kept beside it.
+    let line = "{\"id\":\"a\",\"title\":\"t\",\"status\":\"open\",\"zeal\":3,\"updated_at\":\"2026-01-01T00:00:01Z\"}";
+    desk.handle.apply(first.generation, vec![("a".to_owned(), Some(line.to_owned()))]).await.unwrap();
+    for (status, second) in [("closed", 10), ("open", 20), ("closed", 30)] {
+        shows(status, second);
+        let told = changed(&desk.snapshot().await);
+        let at = format!("2026-01-01T00:00:{second:02}Z");
+        assert_eq!((&told["a"]["status"], &told["a"]["updated_at"]), (&json!(status), &json!(at)));
+        assert_eq!(told["a"]["zeal"], 3);
     }
 }
