@@ -7,6 +7,7 @@
 
 mod check;
 mod disk;
+mod gather;
 mod links;
 mod model;
 mod node;

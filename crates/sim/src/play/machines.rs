@@ -17,33 +17,6 @@ const JUMP_MS: i64 = 12 * 60_000;
 const COPIES_MAX: usize = 2;
 
 impl Play {
-    pub(super) fn cut_or_mend(&mut self) -> Result<(), String> {
-        let n = self.world.nodes.len() as u64;
-        let (a, b) = (self.rng.below(n) as usize, self.rng.below(n) as usize);
-        if a == b {
-            return Ok(());
-        }
-        let what = match self.rng.below(10) {
-            0..3 => {
-                self.world.cut_way(a, b);
-                "cut_one_way"
-            }
-            3..6 => {
-                self.world.cut_way(a, b);
-                self.world.cut_way(b, a);
-                "cuts"
-            }
-            _ => {
-                self.world.mend(a, b);
-                "mends"
-            }
-        };
-        let line = format!("{what} {} -> {}", self.world.nodes[a].name, self.world.nodes[b].name);
-        self.world.note(&line);
-        self.world.count(what);
-        Ok(())
-    }
-
     /// The machine loses power around the next thing that it writes: somebody's edit, mostly.
     pub(super) fn crash(&mut self, at: usize) -> Result<(), String> {
         let points = [CrashPoint::BeforeSync, CrashPoint::BetweenSyncAndSend, CrashPoint::AfterSend];

@@ -226,37 +226,16 @@ impl Play {
     }
 
     fn wait(&mut self, ms: u64) -> Result<(), String> {
-        let until = self.world.now + ms;
-        self.world.run_until(until)
+        self.world.wait(ms)
     }
 
-    /// Asks and waits for the answer.
     fn told(&mut self, at: usize, command: Command, patience_ms: u64) -> Result<Value, String> {
-        let call = self.world.ask(at, command.clone());
-        let deadline = self.world.now + patience_ms;
-        loop {
-            if let Some(answer) = self.world.answer(at, call) {
-                return answer.map_err(|e| format!("{command:?}: {}: {}", e.code, e.message));
-            }
-            if self.world.now >= deadline {
-                return Err(format!("{command:?}: no answer in {patience_ms} ms"));
-            }
-            self.wait(20)?;
-        }
+        self.world.told(at, command, patience_ms)
     }
 
     /// The first machine founds the space, the others join by ticket.
     fn gather(&mut self) -> Result<(), String> {
-        for at in 0..self.world.nodes.len() {
-            self.world.start(at)?;
-        }
-        self.wait(200)?;
-        self.told(0, Command::SpaceNew { name: "app".to_owned(), public: false }, 100)?;
-        for at in 1..self.world.nodes.len() {
-            let invite = Command::Invite { at: here(), role: None, ttl_s: None };
-            let ticket = self.told(0, invite, 100)?["ticket"].as_str().unwrap_or_default().to_owned();
-            self.told(at, Command::Join { ticket }, 30_000)?;
-        }
+        self.world.gather(false)?;
         self.joined = (0..self.world.nodes.len()).collect();
         self.wait(2_000)?;
         self.papers = Some(Papers::open(&self.world)?);
@@ -302,7 +281,10 @@ impl Play {
             450..510 => self.remark(at),
             510..550 => self.settle_conflict(at),
             550..580 => self.delete(at),
-            580..660 if self.troubled(Trouble::Cuts) => self.cut_or_mend(),
+            580..660 if self.troubled(Trouble::Cuts) => {
+                self.world.cut_or_mend(&mut self.rng);
+                Ok(())
+            }
             660..720 if self.troubled(Trouble::Crashes) => self.crash(at),
             720..745 if self.troubled(Trouble::Restores) => self.back_up(at),
             745..770 if self.troubled(Trouble::Restores) => self.restore(at),

@@ -120,42 +120,16 @@ impl Play {
         self.compare()
     }
 
-    fn wait(&mut self, ms: u64) -> Result<(), String> {
-        let until = self.world.now + ms;
-        self.world.run_until(until)
-    }
-
-    fn told(&mut self, at: usize, command: Command, patience_ms: u64) -> Result<Value, String> {
-        let call = self.world.ask(at, command.clone());
-        let deadline = self.world.now + patience_ms;
-        loop {
-            if let Some(answer) = self.world.answer(at, call) {
-                return answer.map_err(|e| format!("{command:?}: {}: {}", e.code, e.message));
-            }
-            if self.world.now >= deadline {
-                return Err(format!("{command:?}: no answer in {patience_ms} ms"));
-            }
-            self.wait(20)?;
-        }
-    }
-
     /// The first machine founds a public space, the others join; all but the first have runners.
     fn gather(&mut self) -> Result<(), String> {
-        for at in 0..self.world.nodes.len() {
-            self.world.start(at)?;
-        }
-        self.wait(200)?;
-        self.told(0, Command::SpaceNew { name: "app".to_owned(), public: true }, 1_000)?;
+        self.world.gather(true)?;
         for at in 1..self.world.nodes.len() {
-            let invite = Command::Invite { at: here(), role: None, ttl_s: None };
-            let ticket = self.told(0, invite, 1_000)?["ticket"].as_str().unwrap_or_default().to_owned();
-            self.told(at, Command::Join { ticket }, 30_000)?;
             let slots = 1 + self.rng.below(3) as u32;
             let argv = vec!["work".to_owned()];
             let runner = RunnerRecord { slots, argv, time_ms: 60_000, ..RunnerRecord::default() };
-            self.told(at, Command::RunnerAdd { name: "agent".to_owned(), runner }, 1_000)?;
+            self.world.told(at, Command::RunnerAdd { name: "agent".to_owned(), runner }, 1_000)?;
         }
-        self.wait(3_000)
+        self.world.wait(3_000)
     }
 
     fn storm(&mut self) -> Result<(), String> {
@@ -171,7 +145,7 @@ impl Play {
                     number += 1;
                     self.sling(number)?;
                 }
-                45..65 => self.cut_or_mend(),
+                45..65 => self.world.cut_or_mend(&mut self.rng),
                 65..82 => self.crash(),
                 82..86 if self.options.jumps => self.jump(),
                 86..90 if self.options.moves => self.move_coordinator()?,
@@ -179,7 +153,7 @@ impl Play {
                 _ => {}
             }
             let pause = self.rng.below(900);
-            self.wait(pause)?;
+            self.world.wait(pause)?;
         }
         Ok(())
     }
@@ -203,7 +177,7 @@ impl Play {
             change: Default::default(),
         };
         self.world.ask(from, add);
-        self.wait(20)?;
+        self.world.wait(20)?;
         let target = match self.rng.below(3) {
             0 => Some(format!("host{}", 1 + self.rng.below(self.world.nodes.len() as u64 - 1))),
             1 => Some("any".to_owned()),
@@ -212,7 +186,7 @@ impl Play {
         let lease_ms = Some(1_000 + self.rng.below(4_000));
         let order = SlingOrder { id: id.clone(), target, lease_ms, key: Some(id.clone()), ..SlingOrder::default() };
         let call = self.world.ask(from, Command::Sling(order));
-        self.wait(20)?;
+        self.world.wait(20)?;
         if let Some(Ok(_)) = self.world.answer(from, call) {
             self.slung.insert(id, from);
             self.world.count("slung");
@@ -227,28 +201,6 @@ impl Play {
             let order = SlingOrder { id: id.clone(), key: Some(id), ..SlingOrder::default() };
             self.world.ask(from, Command::Sling(order));
             self.world.count("slung_again");
-        }
-    }
-
-    fn cut_or_mend(&mut self) {
-        let (a, b) = (self.any(), self.any());
-        if a == b {
-            return;
-        }
-        match self.rng.below(10) {
-            0..3 => {
-                self.world.cut_way(a, b);
-                self.world.count("cut_one_way");
-            }
-            3..6 => {
-                self.world.cut_way(a, b);
-                self.world.cut_way(b, a);
-                self.world.count("cuts");
-            }
-            _ => {
-                self.world.mend(a, b);
-                self.world.count("mends");
-            }
         }
     }
 
@@ -287,11 +239,11 @@ impl Play {
         if force {
             self.world.cut_way(0, self.coordinator);
             self.world.cut_way(self.coordinator, 0);
-            self.wait(100)?;
+            self.world.wait(100)?;
         }
         let host = format!("host{to}");
         let call = self.world.ask(0, Command::SpaceCoordinator { at: here(), host, force });
-        self.wait(20)?;
+        self.world.wait(20)?;
         if let Some(Ok(answer)) = self.world.answer(0, call)
             && answer["moved"] == true
         {
@@ -314,7 +266,7 @@ impl Play {
         let begun = self.world.now;
         let mut open = BTreeSet::new();
         while self.world.now - begun < PATIENCE_MS {
-            self.wait(2_000)?;
+            self.world.wait(2_000)?;
             open = self.open();
             if open.is_empty() && self.agreed() {
                 self.done_after_ms = self.world.now - begun;
