@@ -195,6 +195,20 @@ pub enum Command {
         #[serde(default)]
         text: Option<String>,
     },
+    /// Who is where, doing what.
+    #[serde(rename = "agents")]
+    Agents {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+    },
+    /// Proofs of misbehaviour that this host keeps.
+    #[serde(rename = "evidence.ls")]
+    EvidenceLs {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+    },
     /// A program (or a person) that works on beads on this machine; replaces the one with this name.
     #[serde(rename = "runner.add")]
     RunnerAdd {

@@ -1,7 +1,8 @@
 //! The commands and the flags that all of them take.
 
 use super::{
-    Output, beads, doctor, down, git_merge_driver, init, invite, join, merge, runner, sling, space, status, up, work,
+    Output, agents, beads, doctor, down, evidence, git_merge_driver, init, invite, join, merge, runner, sling, space,
+    status, up, work,
 };
 use crate::{CliError, Exit};
 use clap::{Parser, Subcommand};
@@ -59,6 +60,10 @@ pub enum Command {
     Sling(sling::Args),
     /// Look at slung beads and what became of them
     Work(work::Args),
+    /// Show who is where, doing what
+    Agents(agents::Args),
+    /// List proofs of misbehaviour that this machine keeps
+    Evidence(evidence::Args),
     /// Manage who works on beads on this machine
     Runner(runner::Args),
     /// Merge three versions of a beads file

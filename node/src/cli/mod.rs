@@ -1,10 +1,12 @@
 //! The command line: one file per command. Data goes to stdout, everything else to stderr.
 
+mod agents;
 mod args;
 mod beads;
 mod connect;
 mod doctor;
 mod down;
+mod evidence;
 mod git_merge_driver;
 mod init;
 mod invite;
@@ -59,6 +61,8 @@ fn run(cli: Cli, output: &Output) -> Result<Exit, CliError> {
         Command::Beads(args) => beads::run(&cx, args),
         Command::Sling(args) => sling::run(&cx, args),
         Command::Work(args) => work::run(&cx, args),
+        Command::Agents(args) => agents::run(&cx, &args),
+        Command::Evidence(args) => evidence::run(&cx, &args),
         Command::Runner(args) => runner::run(&cx, args),
         Command::Merge(args) => merge::run(output, args),
         Command::GitMergeDriver(args) => git_merge_driver::run(output, &args),

@@ -42,6 +42,8 @@ impl Engine {
             Command::WorkResult { at, id, failed, commit, text } => {
                 self.work_result(cx, &at, &id, failed, commit, text)
             }
+            Command::Agents { at } => self.agents(cx, &at),
+            Command::EvidenceLs { at } => self.evidence(cx, &at),
             Command::RunnerAdd { name, runner } => self.runner_add(cx, &name, runner),
             Command::RunnerLs {} => self.runner_ls(),
             Command::RunnerRm { name } => self.runner_rm(cx, &name),

@@ -24,7 +24,16 @@ const FAILURES_MAX: usize = 3;
 /// Grants of one bead in one epoch, at most.
 const ATTEMPTS_MAX: u64 = 100;
 
-/// What may be worked on.
+/// A bead with an open offer, as it is looked at.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    at: &'a At,
+    shown: &'a Shown,
+    transcript: &'a Transcript,
+    offer: &'a Offer,
+}
+
+/// Whether there is nothing left to work on.
 fn is_over(shown: &Shown) -> bool {
     shown.hidden || matches!(shown.bead.text("status"), "closed" | "tombstone")
 }
@@ -65,9 +74,10 @@ impl Engine {
             let why = "the bead was closed or deleted by somebody";
             return self.give_up(cx, at, &shown, &offer, current.as_ref(), why);
         }
+        let case = Case { at, shown: &shown, transcript: &transcript, offer: &offer };
         match current {
-            Some(grant) => self.oversee(cx, at, &shown, &transcript, &offer, &grant),
-            None => self.grant_to_somebody(cx, at, &shown, &transcript, &offer),
+            Some(grant) => self.oversee(cx, case, &grant),
+            None => self.grant_to_somebody(cx, case),
         }
     }
 
@@ -78,22 +88,15 @@ impl Engine {
     }
 
     /// A grant under which somebody works.
-    fn oversee(
-        &mut self,
-        cx: &mut Cx<'_>,
-        at: &At,
-        shown: &Shown,
-        transcript: &Transcript,
-        offer: &Offer,
-        grant: &Grant,
-    ) -> Result<(), ViewError> {
+    fn oversee(&mut self, cx: &mut Cx<'_>, case: Case<'_>, grant: &Grant) -> Result<(), ViewError> {
+        let Case { at, shown, .. } = case;
         if grant.by != self.me || Some(grant.fence.epoch) != self.epoch(&at.0) {
             // Of an earlier coordinator, or an earlier turn of our own: its worker goes on under a grant of ours.
-            return self.grant_to(cx, at, shown, transcript, offer, grant.worker);
+            return self.grant_to(cx, case, grant.worker);
         }
         if let Some((result, (_, outcome))) = grant.results.iter().next() {
             let (result, outcome) = (*result, outcome.clone());
-            return self.judge(cx, at, shown, transcript, offer, grant, result, &outcome);
+            return self.judge(cx, case, grant, result, &outcome);
         }
         let Some(desk) = self.sling.desks.get_mut(at) else { return Ok(()) };
         if desk.grant != Some(grant.id) {
@@ -123,18 +126,15 @@ impl Engine {
     }
 
     /// A result under the grant that counts.
-    #[allow(clippy::too_many_arguments)]
     fn judge(
         &mut self,
         cx: &mut Cx<'_>,
-        at: &At,
-        shown: &Shown,
-        transcript: &Transcript,
-        offer: &Offer,
+        case: Case<'_>,
         grant: &Grant,
         of: EventId,
         outcome: &super::step::Outcome,
     ) -> Result<(), ViewError> {
+        let Case { at, shown, transcript, offer } = case;
         let about = Some((grant.id, grant.fence));
         let good = outcome.ended == Ended::Done;
         let why = if good { "accepted".to_owned() } else { format!("{}: {}", outcome.ended.name(), outcome.text) };
@@ -249,14 +249,8 @@ impl Engine {
     }
 
     /// Gives a bead away, if there is anybody to take it.
-    fn grant_to_somebody(
-        &mut self,
-        cx: &mut Cx<'_>,
-        at: &At,
-        shown: &Shown,
-        transcript: &Transcript,
-        offer: &Offer,
-    ) -> Result<(), ViewError> {
+    fn grant_to_somebody(&mut self, cx: &mut Cx<'_>, case: Case<'_>) -> Result<(), ViewError> {
+        let Case { at, transcript, offer, .. } = case;
         let Some(desk) = self.sling.desks.get_mut(at) else { return Ok(()) };
         desk.paused.retain(|_, until| cx.up < *until);
         if let Some(last) = transcript.current().filter(|last| desk.grant == Some(last.id)) {
@@ -267,20 +261,13 @@ impl Engine {
         let wakes = desk.paused.values().min().map_or(u64::MAX, |until| until.0);
         desk.look_at = UnixMs(cx.up.plus_ms(LOOK_MS).0.min(wakes));
         match self.choose(cx, at, offer) {
-            Some(worker) => self.grant_to(cx, at, shown, transcript, offer, worker),
+            Some(worker) => self.grant_to(cx, case, worker),
             None => Ok(()),
         }
     }
 
-    fn grant_to(
-        &mut self,
-        cx: &mut Cx<'_>,
-        at: &At,
-        shown: &Shown,
-        transcript: &Transcript,
-        offer: &Offer,
-        worker: PubKey,
-    ) -> Result<(), ViewError> {
+    fn grant_to(&mut self, cx: &mut Cx<'_>, case: Case<'_>, worker: PubKey) -> Result<(), ViewError> {
+        let Case { at, shown, transcript, offer } = case;
         let Some(epoch) = self.epoch(&at.0) else { return Ok(()) };
         let last = transcript.current().map(|grant| grant.fence);
         if last.is_some_and(|last| last.epoch > epoch) {
@@ -343,7 +330,7 @@ impl Engine {
 
     /// Two grants under one fence: whoever signed them cannot be trusted to coordinate.
     fn contradiction(&mut self, cx: &mut Cx<'_>, at: &At, id: EventId) -> Result<(), ViewError> {
-        let key = [b"work", &at.0.0[..], &id.0].concat();
+        let key = [&at.0.0[..], b"work", &id.0].concat();
         if cx.txn.has(Table::Evidence, &key)? {
             return Ok(());
         }

@@ -8,6 +8,7 @@
 mod attend;
 mod command;
 mod coordinate;
+mod people;
 mod runners;
 pub(crate) mod step;
 mod transcript;

@@ -88,14 +88,16 @@ pub(crate) struct Remembered(HashMap<String, Option<Step>>);
 
 impl Remembered {
     fn read(&mut self, h: &str, bead: &beads::BeadId, kept: &WorkStep) -> Option<Step> {
-        if let Some(step) = self.0.get(&kept.event) {
+        // The same event is another thing in another space.
+        let key = format!("{h} {}", kept.event);
+        if let Some(step) = self.0.get(&key) {
             return step.clone().filter(|step| step.bead == *bead);
         }
         let step = step::read(h, bead, kept);
         if self.0.len() >= REMEMBERED_MAX {
             self.0.clear();
         }
-        self.0.insert(kept.event.clone(), step.clone());
+        self.0.insert(key, step.clone());
         step
     }
 }
