@@ -304,3 +304,70 @@ fn what_a_line_has_not_shown_yet_is_not_taken_away_by_its_next_edit() {
     assert_eq!(shown["labels"], json!(["made-elsewhere"]));
     assert_eq!(rig.line("a-1")["labels"], json!(["made-elsewhere"]), "and now the line shows it");
 }
+
+#[test]
+fn a_write_that_was_interrupted_half_way_makes_no_edits_of_its_own() {
+    let mut rig = Rig::with_file(&[line("a-1", 1, json!({})), line("a-2", 1, json!({}))]);
+    rig.commits = false;
+    rig.set("a-1", "title", json!("one"));
+    // The line is there, somebody else's edit of another one, too, and nobody is told before the machine dies.
+    let (_, lines) = rig.prepared.take().unwrap();
+    rig.file.insert("a-1".to_owned(), lines[0].1.clone().unwrap());
+    rig.edit_file(&[line("a-2", 2, json!({"notes": "by hand"}))]);
+    rig.set("a-1", "title", json!("two"));
+    rig.commits = true;
+    rig.restart();
+    assert_eq!(rig.line("a-1")["title"], "two", "what we wrote ourselves is no edit");
+    let shown = rig.show("a-1").unwrap();
+    assert_eq!((&shown["bead"]["title"], &shown["conflicts"]), (&json!("two"), &json!([])));
+    assert_eq!(rig.show("a-2").unwrap()["bead"]["notes"], "by hand");
+}
+
+#[test]
+fn a_line_that_was_written_while_its_bead_was_deleted_goes_again() {
+    for noticed in [false, true] {
+        let mut rig = Rig::with_file(&[line("a-1", 1, json!({}))]);
+        rig.commits = false;
+        let id = "a-9".to_owned();
+        let add = Command::Add {
+            at: SpaceRef::default(),
+            title: "short-lived".to_owned(),
+            id: Some(id.clone()),
+            prefix: None,
+            change: Default::default(),
+        };
+        rig.ask(add).unwrap();
+        let (_, lines) = rig.prepared.take().unwrap();
+        rig.ask(Command::Delete { at: SpaceRef::default(), ids: vec![id.clone()] }).unwrap();
+        rig.file.insert(id.clone(), lines[0].1.clone().unwrap());
+        if !noticed {
+            // Not as it was to be written, so that nothing says who wrote it.
+            rig.edit_file(&[line("a-9", 3, json!({"title": "short-lived"}))]);
+        }
+        rig.edit_file(&[line("a-1", 2, json!({"notes": "by hand"}))]);
+        rig.commits = true;
+        rig.restart();
+        assert!(!rig.file.contains_key(&id), "noticed: {noticed}: {:?}", rig.file);
+        assert!(rig.show(&id).is_err());
+    }
+}
+
+#[test]
+fn what_another_program_made_of_an_interrupted_write_is_no_edit_where_it_agrees() {
+    let mut rig = Rig::with_file(&[line("a-1", 1, json!({"notes": "n"}))]);
+    rig.commits = false;
+    let fields = [("title".to_owned(), json!("one")), ("pinned".to_owned(), json!(true))].into();
+    let change = engine::BeadChange { fields, ..Default::default() };
+    rig.ask(Command::Set { at: SpaceRef::default(), id: "a-1".to_owned(), change }).unwrap();
+    // What keeps the beads knows no `pinned`, has its own times, and somebody was there, too.
+    let mut kept = line("a-1", 2, json!({"title": "one", "notes": "by hand"}));
+    kept["updated_at"] = json!("2027-06-01T00:00:00Z");
+    rig.prepared = None;
+    rig.edit_file(&[kept]);
+    rig.set("a-1", "title", json!("two"));
+    rig.commits = true;
+    rig.restart();
+    let bead = rig.show("a-1").unwrap()["bead"].clone();
+    assert_eq!((&bead["title"], &bead["pinned"], &bead["notes"]), (&json!("two"), &json!(true), &json!("by hand")));
+    assert_eq!(rig.line("a-1")["title"], "two");
+}

@@ -6,6 +6,7 @@
 mod apply;
 mod attach;
 mod baseline;
+mod intent;
 mod snapshot;
 
 use crate::engine::Engine;

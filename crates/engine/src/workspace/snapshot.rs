@@ -47,6 +47,7 @@ impl Engine {
             return Ok(());
         }
         self.promote_intent(cx, id, &snapshot.generation)?;
+        self.promote_lines(cx, id, &snapshot)?;
         let Some(ws) = self.workspaces.get_mut(&id) else { return Ok(()) };
         ws.base = Some(snapshot.generation);
         ws.failed = None;
@@ -290,7 +291,13 @@ impl Engine {
                 (_, Some(before)) => Some(after_edit(before.shadow.clone(), &bead, &id_of, dots)),
                 // A line that differs from what is shown: the file gets that next, but has not shown it yet.
                 (Some(shown), None) => Some(after_edit(Shadow::of(shown).seen_in(&bead), &bead, &id_of, dots)),
-                (None, None) => None,
+                (None, None) => {
+                    // Deleted already, by somebody who saw it somewhere else: here it goes, too.
+                    if let Some(ws) = self.workspaces.get_mut(&id) {
+                        ws.forced.insert(line_id.clone());
+                    }
+                    None
+                }
             };
             let record = shadow.map(|shadow| ShadowRecord::next(hash, shadow, before.as_ref()));
             match record {
@@ -344,36 +351,6 @@ impl Engine {
         Ok(())
     }
 
-    /// A file that we were about to write is there: its shadows hold, even if we never heard so.
-    pub(crate) fn promote_intent(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: WorkspaceId,
-        generation: &Generation,
-    ) -> Result<(), ViewError> {
-        let key = rec::intent_key(id);
-        let Some(intent) = cx.txn.record::<rec::Intent>(Table::Workspaces, &key)? else { return Ok(()) };
-        if intent.generation != *generation {
-            return Ok(());
-        }
-        cx.txn.delete(Table::Workspaces, key);
-        let written: Vec<String> =
-            intent.shadows.iter().filter(|(_, record)| record.is_some()).map(|(line_id, _)| line_id.clone()).collect();
-        for (line_id, record) in intent.shadows {
-            let key = shadow::key(id, &line_id);
-            match record {
-                Some(record) => cx.txn.put_record(Table::Shadows, key, &record),
-                None => cx.txn.delete(Table::Shadows, key),
-            }
-        }
-        let Some(ws) = self.workspaces.get_mut(&id) else { return Ok(()) };
-        Self::remember_generation(cx, ws, *generation)?;
-        let young = ws.written(written.into_iter(), cx.up);
-        cx.txn.put_record(Table::Workspaces, rec::young_key(id), &young);
-        cx.txn.put_record(Table::Workspaces, rec::key(id), &ws.record);
-        Ok(())
-    }
-
     fn applied(
         &mut self,
         cx: &mut Cx<'_>,
@@ -400,10 +377,12 @@ impl Engine {
                 cx.warn("workspace_write_failed", why.clone());
                 if let Some(ws) = self.workspaces.get_mut(&id) {
                     ws.unwritten = Some((why, cx.up));
+                    if current {
+                        // How far it came shows in the next snapshot: until then the intent stays.
+                        Self::take_up_again(ws);
+                    }
                 }
-                if !current {
-                    return Ok(());
-                }
+                return Ok(());
             }
             // A snapshot has ended that attempt already; the next one stands on it.
             _ if !current => return Ok(()),
@@ -427,11 +406,17 @@ impl Engine {
     }
 
     fn give_up_flight(cx: &mut Cx<'_>, ws: &mut Workspace) {
-        if let Some(flight) = ws.flight.take() {
-            ws.dirty.extend(flight.states);
-            ws.forced.extend(flight.shadows.into_iter().map(|(line_id, _)| line_id));
+        if Self::take_up_again(ws) {
             cx.txn.delete(Table::Workspaces, rec::intent_key(ws.id));
         }
+    }
+
+    /// What was on its way is to be compared again.
+    fn take_up_again(ws: &mut Workspace) -> bool {
+        let Some(flight) = ws.flight.take() else { return false };
+        ws.dirty.extend(flight.states);
+        ws.forced.extend(flight.shadows.into_iter().map(|(line_id, _)| line_id));
+        true
     }
 }
 
