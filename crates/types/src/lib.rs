@@ -11,6 +11,7 @@ mod ids;
 mod migrate;
 mod table;
 mod time;
+mod usage;
 mod view;
 
 pub use address::{Address, AddressError};
@@ -22,4 +23,5 @@ pub use ids::{EventId, IdError, KeyId, MeshId, PeerId, PubKey, SpaceId};
 pub use migrate::{Step, Stride};
 pub use table::Table;
 pub use time::{UnixMs, UnixSecs};
+pub use usage::{Limit, Usage};
 pub use view::{Each, Put, View, ViewError};
