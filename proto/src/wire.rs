@@ -252,6 +252,29 @@ pub struct Work {
     pub room: bool,
     #[prost(string, tag = "5")]
     pub rig: ::prost::alloc::string::String,
+    /// What the worker used under grants that it wants renewed, and what it says of its work.
+    #[prost(message, repeated, tag = "6")]
+    pub used: ::prost::alloc::vec::Vec<Used>,
+}
+/// What was used under one grant since it was given.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Used {
+    /// The grant's event id.
+    #[prost(bytes = "vec", tag = "1")]
+    pub grant: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub tokens_in: u64,
+    #[prost(uint64, tag = "3")]
+    pub tokens_out: u64,
+    /// Millionths of a US dollar.
+    #[prost(uint64, tag = "4")]
+    pub money_micros: u64,
+    /// For people, at most 2,000 bytes.
+    #[prost(string, tag = "5")]
+    pub note: ::prost::alloc::string::String,
+    /// How far the work is: percent, plus one; 0: nobody said.
+    #[prost(uint32, tag = "6")]
+    pub progress: u32,
 }
 /// Its answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

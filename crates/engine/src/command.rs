@@ -1,9 +1,10 @@
 //! What people and programs on this machine may ask of the node: the methods of the local API.
 
-use crate::input::WorkspaceKind;
+use crate::input::{RunReport, WorkspaceKind};
 use crate::records::work::RunnerRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use types::Limit;
 
 /// Which space a command is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +63,31 @@ pub struct SlingOrder {
     pub lease_ms: Option<u64>,
     /// Offers with one key by one host are one offer.
     pub key: Option<String>,
+    /// How much may be used for it, in all attempts.
+    pub cap: Limit,
+    /// The convoy that it is part of: a bead's id.
+    pub convoy: Option<String>,
     /// Answer when a result was accepted or nothing came of it, telling how far it is meanwhile.
     pub wait: bool,
+}
+
+/// How costs are added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CostsBy {
+    /// By bead.
+    Bead,
+    /// By host and runner.
+    Agent,
+    /// By host.
+    Host,
+    /// By day (UTC).
+    #[default]
+    Day,
+    /// By rig.
+    Rig,
+    /// By convoy.
+    Convoy,
 }
 
 /// Changes in one `beads.batch`.
@@ -194,6 +218,85 @@ pub enum Command {
         /// For people, at most 2,000 bytes.
         #[serde(default)]
         text: Option<String>,
+    },
+    /// A person takes a result that waits for review, or turns it down.
+    #[serde(rename = "work.judge")]
+    WorkJudge {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
+        /// Which attempt, if several wait.
+        #[serde(default)]
+        attempt: Option<u64>,
+        /// Taken: the bead is closed, if it is open.
+        good: bool,
+        /// Why.
+        #[serde(default)]
+        reason: Option<String>,
+    },
+    /// What is said of work on this machine while it goes on.
+    #[serde(rename = "work.report")]
+    WorkReport {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
+        /// What is said.
+        report: RunReport,
+    },
+    /// Who used how much for what.
+    #[serde(rename = "costs")]
+    Costs {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// How it is added up.
+        #[serde(default)]
+        by: CostsBy,
+        /// The first day that counts, like `2026-11-23` (UTC).
+        #[serde(default)]
+        since: Option<String>,
+    },
+    /// The budgets of a space, and how much of them is used.
+    #[serde(rename = "budget.ls")]
+    BudgetLs {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+    },
+    /// Sets a budget, or removes it; on the owner's machine.
+    #[serde(rename = "budget.set")]
+    BudgetSet {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// `day`, `rig:NAME`, `host:NAME`, `bead` or `convoy`.
+        scope: String,
+        /// None: there is no such budget any more.
+        #[serde(default)]
+        limit: Option<Limit>,
+    },
+    /// Beads that were slung together.
+    #[serde(rename = "convoy.ls")]
+    ConvoyLs {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Those that have landed, too.
+        #[serde(default)]
+        all: bool,
+    },
+    /// One convoy.
+    #[serde(rename = "convoy.show")]
+    ConvoyShow {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
     },
     /// Who is where, doing what.
     #[serde(rename = "agents")]

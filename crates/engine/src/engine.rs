@@ -147,6 +147,7 @@ impl Engine {
             Input::Workspace(input) => self.workspace_input(cx, input),
             Input::Work(_) if self.read_only.is_some() => Ok(()),
             Input::Work(WorkInput::Ended { run, outcome }) => self.run_ended(cx, run, outcome),
+            Input::Work(WorkInput::Reported { run, report }) => self.run_reported(cx, &run, &report),
             Input::PersistFailed { reason } => {
                 self.read_only.get_or_insert(reason);
                 Ok(())

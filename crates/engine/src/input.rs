@@ -1,7 +1,8 @@
 //! What can happen to a node. Every answer to something that the engine asked for carries the question's id.
 
 use crate::{Command, Outcome};
-use types::{EventId, PeerId};
+use serde::{Deserialize, Serialize};
+use types::{EventId, PeerId, Usage};
 
 /// Identifies a caller of the local API, for the reply.
 pub type CallId = u64;
@@ -68,6 +69,25 @@ pub enum WorkInput {
         /// What came of it.
         outcome: Outcome,
     },
+    /// A run says something of itself.
+    Reported {
+        /// Which one.
+        run: EventId,
+        /// What it says.
+        report: RunReport,
+    },
+}
+
+/// What work says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunReport {
+    /// What was used since the last report.
+    pub used: Usage,
+    /// What is being done, for people; at most 2,000 bytes, longer ones are cut.
+    pub note: Option<String>,
+    /// How far it is, 0 to 100.
+    pub percent: Option<u8>,
 }
 
 /// Something from the network, unverified.

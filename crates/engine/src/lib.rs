@@ -27,13 +27,13 @@ mod workspace;
 
 pub use boot::{Boot, BootError};
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError, CheckpointRule};
-pub use command::{BATCH_MAX, BeadChange, BeadEdit, Choice, Command, FieldValue, SlingOrder, SpaceRef};
+pub use command::{BATCH_MAX, BeadChange, BeadEdit, Choice, Command, CostsBy, FieldValue, SlingOrder, SpaceRef};
 pub use effect::{Effect, NetEffect, Verdict, WorkEffect, WorkspaceEffect};
 pub use engine::Engine;
 pub use entropy::Entropy;
 pub use error::ApiError;
 pub use input::{
-    ApplyResult, AskId, CallId, FileLine, FileSnapshot, Generation, Input, NetInput, WorkInput, WorkspaceId,
+    ApplyResult, AskId, CallId, FileLine, FileSnapshot, Generation, Input, NetInput, RunReport, WorkInput, WorkspaceId,
     WorkspaceInput, WorkspaceKind,
 };
 pub use memory::Memory;

@@ -107,6 +107,14 @@ fn messages() -> Part {
                 renew: vec![vec![9; 32]],
                 room: true,
                 rig: "app".into(),
+                used: vec![wire::Used {
+                    grant: vec![9; 32],
+                    tokens_in: 1_000,
+                    tokens_out: 200,
+                    money_micros: 30_000,
+                    note: "half of it".into(),
+                    progress: 51,
+                }],
             })),
         ),
         (
@@ -229,6 +237,32 @@ fn events() -> Part {
             step(json!({"v": 1, "s": "grant", "b": "app-1", "n": "0011223344556677", "f": [2, 3],
             "o": hex::encode([1; 32]), "c": hex::encode([2; 32]), "p": hex::encode([3; 32]),
             "w": hex::encode([4; 32]), "l": 90_000, "base": "5".repeat(40)})),
+        ),
+        (
+            "event/work-step/capped-grant",
+            step(json!({"v": 1, "s": "grant", "b": "app-1", "n": "0011223344556677", "f": [2, 4],
+            "o": hex::encode([1; 32]), "c": hex::encode([2; 32]), "w": hex::encode([4; 32]), "l": 90_000,
+            "cap": {"tokens": 200_000, "money_micros": null}})),
+        ),
+        (
+            "event/work-step/convoy-offer",
+            step(json!({"v": 1, "s": "offer", "b": "app-1", "n": "0011223344556677",
+            "t": "any", "k": "a key", "l": 90_000, "cv": "app-c1", "cap": {"tokens": null, "money_micros": 2_500_000}})),
+        ),
+        (
+            "event/work-step/accept",
+            step(json!({"v": 1, "s": "accept", "b": "app-1", "n": "0011223344556677",
+            "g": hex::encode([5; 32]), "f": [2, 3], "r": "max", "rig": "app"})),
+        ),
+        (
+            "event/work-step/usage",
+            step(json!({"v": 1, "s": "usage", "b": "app-1", "n": "0011223344556677", "g": hex::encode([5; 32]),
+            "f": [2, 3], "u": {"tokens_in": 1_000, "tokens_out": 200, "money_micros": 30_000}, "why": "half of it"})),
+        ),
+        (
+            "event/work-step/review",
+            step(json!({"v": 1, "s": "review", "b": "app-1", "n": "0011223344556677",
+            "g": hex::encode([5; 32]), "f": [2, 3], "of": hex::encode([7; 32]), "ok": true, "why": "good work"})),
         ),
         (
             "event/work-step/result",
@@ -412,6 +446,9 @@ fn values() -> Part {
         lease_ms: 90_000,
         runner: "max".into(),
         base: Some("5".repeat(40)),
+        cap: types::Limit { tokens: Some(200_000), money_micros: None },
+        used: types::Usage { tokens_in: 1_000, tokens_out: 200, money_micros: 30_000 },
+        told: types::Usage::default(),
         done: false,
     };
     let runner = work::RunnerRecord {

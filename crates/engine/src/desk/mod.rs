@@ -42,6 +42,15 @@ impl Engine {
             Command::WorkResult { at, id, failed, commit, text } => {
                 self.work_result(cx, &at, &id, failed, commit, text)
             }
+            Command::WorkJudge { at, id, attempt, good, reason } => {
+                self.work_judge(cx, &at, &id, attempt, good, reason.as_deref())
+            }
+            Command::WorkReport { at, id, report } => self.work_report(cx, &at, &id, &report),
+            Command::Costs { at, by, since } => self.costs(cx, &at, by, since.as_deref()),
+            Command::BudgetLs { at } => self.budget_ls(cx, &at),
+            Command::BudgetSet { at, scope, limit } => self.budget_set(cx, &at, &scope, limit),
+            Command::ConvoyLs { at, all } => self.convoy_ls(cx, &at, all),
+            Command::ConvoyShow { at, id } => self.convoy_show(cx, &at, &id),
             Command::Agents { at } => self.agents(cx, &at),
             Command::EvidenceLs { at } => self.evidence(cx, &at),
             Command::RunnerAdd { name, runner } => self.runner_add(cx, &name, runner),

@@ -4,7 +4,7 @@
 //! `r` ‖ name → [`RunnerRecord`]; `t` ‖ space → the epoch in which this host has begun to coordinate. Values: postcard.
 
 use serde::{Deserialize, Serialize};
-use types::{EventId, Fence, SpaceId};
+use types::{EventId, Fence, Limit, SpaceId, Usage};
 
 /// Work that this host has taken and not handed back yet: what hangs on the hook runs, also after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,12 @@ pub struct HookRecord {
     pub runner: String,
     /// The commit to begin at.
     pub base: Option<String>,
+    /// How much may be used under that grant.
+    pub cap: Limit,
+    /// What was used under it so far.
+    pub used: Usage,
+    /// What of it is signed already.
+    pub told: Usage,
     /// The result is signed; what is awaited is the coordinator's word.
     pub done: bool,
 }

@@ -1,19 +1,23 @@
 //! The worker's part: taking work, keeping its lease alive, running it, handing the result back.
 
-use super::step::{Ended, Outcome, Say};
+use super::report::Heard;
+use super::step::{self, Ended, Outcome, Say};
 use super::transcript::Grant;
 use super::{At, Hook};
 use crate::effect::{Effect, WorkEffect};
 use crate::engine::{Cx, Engine};
 use crate::records::work::{self, HookRecord};
 use beads::Shown;
-use types::{EventId, SpaceId, Table, UnixMs, ViewError};
+use types::{EventId, SpaceId, Table, UnixMs, Usage, ViewError};
 
 /// A lease is renewed so many times in its length.
 const RENEWALS_PER_LEASE: u64 = 3;
 
 /// How soon to ask again when nobody answered, at most, in milliseconds.
 const ASK_AGAIN_MS: u64 = 1_000;
+
+/// How long what was used may stay unsigned while the work goes on, in milliseconds.
+const SIGN_USAGE_MS: u64 = 60_000;
 
 impl Engine {
     /// Looks at a bead that may be work for this host.
@@ -29,11 +33,11 @@ impl Engine {
                 Some(grant) if !hook.record.done && hook.stopping.is_none() => {
                     return self.carry_over(cx, at, &shown, run, grant);
                 }
-                _ if hook.record.done => self.unhook(cx, &run),
+                _ if hook.record.done => self.unhook(cx, &run)?,
                 _ => {
                     let known = transcript.by_id(&under);
                     let why = known.and_then(|grant| grant.cancelled.clone());
-                    self.stop(cx, &run, &why.unwrap_or_else(|| "it was granted again".to_owned()));
+                    self.stop(cx, &run, &why.unwrap_or_else(|| "it was granted again".to_owned()))?;
                     // What it was doing ends first.
                     if self.sling.hooks.contains_key(&run) {
                         return Ok(());
@@ -58,9 +62,8 @@ impl Engine {
     }
 
     /// What runs here for a bead.
-    fn run_of(&self, at: &At) -> Option<EventId> {
-        let of = |hook: &Hook| hook.record.space == at.0.0 && hook.record.bead == at.1.as_str();
-        self.sling.hooks.iter().find(|(_, hook)| of(hook)).map(|(run, _)| *run)
+    pub(super) fn run_of(&self, at: &At) -> Option<EventId> {
+        self.sling.hooks.iter().find(|(_, hook)| hook.is_of(at)).map(|(run, _)| *run)
     }
 
     fn accept(
@@ -71,7 +74,7 @@ impl Engine {
         grant: &Grant,
         runner: String,
     ) -> Result<(), ViewError> {
-        self.say(cx, at.0, shown, Some((grant.id, grant.fence)), &Say::Accept, Vec::new())?;
+        self.say(cx, at.0, shown, Some((grant.id, grant.fence)), &self.acceptance(&runner), Vec::new())?;
         let record = HookRecord {
             space: at.0.0,
             bead: at.1.to_string(),
@@ -80,11 +83,13 @@ impl Engine {
             lease_ms: grant.terms.lease_ms,
             runner,
             base: grant.terms.base.clone(),
+            cap: grant.terms.cap,
+            used: Usage::default(),
+            told: Usage::default(),
             done: false,
         };
         cx.txn.put_record(Table::Work, work::hook_key(&grant.id), &record);
-        let hook = Hook { record, until: UnixMs(0), renew_at: cx.up, started: false, stopping: None };
-        self.sling.hooks.insert(grant.id, hook);
+        self.sling.hooks.insert(grant.id, Hook::new(record, cx.up));
         self.tell_last(cx, at.0, grant.by);
         self.sling.stirred.insert(at.clone());
         self.renew_soon(cx, grant.id)
@@ -98,8 +103,11 @@ impl Engine {
         run: EventId,
         grant: &Grant,
     ) -> Result<(), ViewError> {
+        // Under the new grant it is counted anew.
+        self.say_usage(cx, &run)?;
         if grant.accepted.is_none() {
-            self.say(cx, at.0, shown, Some((grant.id, grant.fence)), &Say::Accept, Vec::new())?;
+            let runner = self.sling.hooks.get(&run).map(|hook| hook.record.runner.clone()).unwrap_or_default();
+            self.say(cx, at.0, shown, Some((grant.id, grant.fence)), &self.acceptance(&runner), Vec::new())?;
             self.tell_last(cx, at.0, grant.by);
             self.sling.stirred.insert(at.clone());
         }
@@ -107,27 +115,39 @@ impl Engine {
             hook.record.grant = grant.id.0;
             hook.record.fence = grant.fence;
             hook.record.lease_ms = grant.terms.lease_ms;
+            hook.record.cap = grant.terms.cap;
+            hook.record.used = Usage::default();
+            hook.record.told = Usage::default();
             cx.txn.put_record(Table::Work, work::hook_key(&run), &hook.record);
         }
         self.renew_soon(cx, run)
     }
 
-    fn unhook(&mut self, cx: &mut Cx<'_>, run: &EventId) {
+    /// Who takes a bead here.
+    fn acceptance(&self, runner: &str) -> Say {
+        let rig = self.sling.runners.get(runner).map(|record| record.rig.clone()).and_then(step::name);
+        Say::Accept { runner: runner.to_owned(), rig: rig.unwrap_or_default() }
+    }
+
+    fn unhook(&mut self, cx: &mut Cx<'_>, run: &EventId) -> Result<(), ViewError> {
+        self.say_usage(cx, run)?;
         self.sling.hooks.remove(run);
         cx.txn.delete(Table::Work, work::hook_key(run));
+        Ok(())
     }
 
     /// The worker has no right to go on.
-    pub(super) fn stop(&mut self, cx: &mut Cx<'_>, run: &EventId, why: &str) {
-        let Some(hook) = self.sling.hooks.get_mut(run).filter(|hook| !hook.record.done) else { return };
+    pub(super) fn stop(&mut self, cx: &mut Cx<'_>, run: &EventId, why: &str) -> Result<(), ViewError> {
+        let Some(hook) = self.sling.hooks.get_mut(run).filter(|hook| !hook.record.done) else { return Ok(()) };
         let manual = self.sling.runners.get(&hook.record.runner).is_none_or(|runner| runner.argv.is_empty());
         if hook.started && !manual {
             if hook.stopping.is_none() {
                 hook.stopping = Some(why.to_owned());
                 cx.out.push(Effect::Work(WorkEffect::Stop { run: *run, why: why.to_owned() }));
             }
+            Ok(())
         } else {
-            self.unhook(cx, run);
+            self.unhook(cx, run)
         }
     }
 
@@ -143,29 +163,40 @@ impl Engine {
         let late = |hook: &Hook| hook.started && !hook.record.done && hook.stopping.is_none() && cx.up >= hook.until;
         let late: Vec<EventId> = self.sling.hooks.iter().filter(|(_, hook)| late(hook)).map(|(run, _)| *run).collect();
         for run in late {
-            self.stop(cx, &run, "its lease ran out");
+            self.stop(cx, &run, "its lease ran out")?;
         }
         let due = |hook: &Hook| !hook.record.done && hook.stopping.is_none() && cx.up >= hook.renew_at;
         let due: Vec<EventId> = self.sling.hooks.iter().filter(|(_, hook)| due(hook)).map(|(run, _)| *run).collect();
         for run in due {
             self.ask_for_renewal(cx, &run)?;
         }
+        let unsigned = |hook: &Hook| {
+            hook.record.used != hook.record.told && cx.up.since_ms(hook.signed_at) >= SIGN_USAGE_MS && !hook.record.done
+        };
+        let unsigned = self.sling.hooks.iter().filter(|(_, hook)| unsigned(hook)).map(|(run, _)| *run);
+        for run in unsigned.collect::<Vec<_>>() {
+            self.say_usage(cx, &run)?;
+        }
         Ok(())
     }
 
-    fn ask_for_renewal(&mut self, cx: &mut Cx<'_>, run: &EventId) -> Result<(), ViewError> {
+    pub(super) fn ask_for_renewal(&mut self, cx: &mut Cx<'_>, run: &EventId) -> Result<(), ViewError> {
         let Some(hook) = self.sling.hooks.get_mut(run) else { return Ok(()) };
         let again = ASK_AGAIN_MS.min(hook.record.lease_ms / RENEWALS_PER_LEASE / 2).max(1);
         hook.renew_at = cx.up.plus_ms(again);
+        (hook.asked, hook.news) = (true, false);
         let (space, grant) = (SpaceId(hook.record.space), EventId(hook.record.grant));
+        let report = Heard { used: hook.record.used, percent: hook.says.0, note: hook.says.1.clone() };
         let Ok(bead) = hook.record.bead.parse() else { return Ok(()) };
         if self.coordinates(&space) {
             let me = self.me;
-            if let Some(good) = self.renew(cx, &(space, bead), &grant, &me)? {
+            let at = (space, bead);
+            self.heard(cx, &at, &grant, &me, &report)?;
+            if let Some(good) = self.renew(cx, &at, &grant, &me)? {
                 self.renewed(cx, &grant, cx.up, good)?;
             }
         } else if let Some(coordinator) = self.spaces.get(&space).and_then(|space| space.charter.coordinator()) {
-            self.ask_renewal(cx, space, coordinator, grant);
+            self.ask_renewal(cx, space, coordinator, grant, &report);
         }
         Ok(())
     }
@@ -180,15 +211,18 @@ impl Engine {
     ) -> Result<(), ViewError> {
         let found = self.sling.hooks.iter_mut().find(|(_, hook)| hook.record.grant == grant.0);
         let Some((run, hook)) = found.map(|(run, hook)| (*run, hook)) else { return Ok(()) };
+        hook.asked = false;
         if !good {
-            self.stop(cx, &run, "the coordinator says that it is over");
-            return Ok(());
+            return self.stop(cx, &run, "the coordinator says that it is over");
         }
         if hook.stopping.is_some() || hook.record.done {
             return Ok(());
         }
         hook.until = UnixMs(hook.until.0.max(asked_at.plus_ms(hook.record.lease_ms).0));
         hook.renew_at = asked_at.plus_ms(hook.record.lease_ms / RENEWALS_PER_LEASE);
+        if hook.started && hook.news {
+            return self.ask_for_renewal(cx, &run);
+        }
         if hook.started || cx.up >= hook.until {
             return Ok(());
         }
@@ -240,21 +274,23 @@ impl Engine {
         let at: At = (SpaceId(hook.record.space), bead);
         let stopped = hook.stopping.is_some();
         let Some((shown, _)) = self.transcript(cx, &at)? else {
-            self.unhook(cx, &run);
-            return Ok(());
+            return self.unhook(cx, &run);
         };
         // A run that was stopped and made nothing has nothing to say.
-        if (!stopped || outcome.commit.is_some()) && self.may_write(&at.0).is_ok() {
+        let unsigned = hook.record.used != hook.record.told;
+        if (!stopped || unsigned || outcome.commit.is_some()) && self.may_write(&at.0).is_ok() {
             let grant = (EventId(hook.record.grant), hook.record.fence);
             let ended = if stopped && outcome.ended != Ended::Done { Ended::Stopped } else { outcome.ended };
-            let say = Say::Result(Outcome { ended, ..outcome });
-            self.say(cx, at.0, &shown, Some(grant), &say, Vec::new())?;
+            let text = hook.stopping.clone().filter(|_| outcome.text.is_empty() || ended == Ended::Stopped);
+            let say = Say::Result(Outcome { ended, text: text.unwrap_or_else(|| outcome.text.clone()), ..outcome });
+            let writes = self.usage_write(cx, &run, &shown).into_iter().collect();
+            self.say(cx, at.0, &shown, Some(grant), &say, writes)?;
             if let Some(coordinator) = self.spaces.get(&at.0).and_then(|space| space.charter.coordinator()) {
                 self.tell_last(cx, at.0, coordinator);
             }
         }
         if stopped {
-            self.unhook(cx, &run);
+            self.unhook(cx, &run)?;
         } else if let Some(hook) = self.sling.hooks.get_mut(&run) {
             hook.record.done = true;
             cx.txn.put_record(Table::Work, work::hook_key(&run), &hook.record);

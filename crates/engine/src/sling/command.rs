@@ -1,5 +1,6 @@
 //! What people ask for: slinging, looking at work, runners, moving the coordinator.
 
+use super::costs::usage_json;
 use super::runners::Target;
 use super::step::{self, Ended, LEASE_MS_MAX, LEASE_MS_MIN, Outcome, Say, TEXT_BYTES_MAX, Terms};
 use super::transcript::{Grant, Offer, OfferEnd, Transcript};
@@ -33,7 +34,7 @@ const WAITERS_MAX: usize = 256;
 
 impl Engine {
     /// The bead under its own id: work is on that, not on one of several births under it.
-    fn bead_of_work(&self, cx: &mut Cx<'_>, at: &SpaceRef, id: &str) -> Result<(At, Shown), ApiError> {
+    pub(super) fn bead_of_work(&self, cx: &mut Cx<'_>, at: &SpaceRef, id: &str) -> Result<(At, Shown), ApiError> {
         let space = self.resolve_space(at)?;
         let shown = self.find(cx, &space, id)?;
         if shown.shown_id != shown.id {
@@ -70,7 +71,11 @@ impl Engine {
             .hint(format!("townmesh work cancel {}", order.id)));
         }
         self.may_begin(cx, &at, &shown)?;
-        let say = Say::Offer { target, key, terms };
+        let convoy = match &order.convoy {
+            Some(convoy) => self.convoy_of_offer(cx, &at.0, convoy)?,
+            None => String::new(),
+        };
+        let say = Say::Offer { target, key, convoy, terms };
         let offer = self.say(cx, at.0, &shown, None, &say, Vec::new())?;
         if let Some(coordinator) = self.spaces.get(&at.0).and_then(|space| space.charter.coordinator()) {
             self.tell_last(cx, at.0, coordinator);
@@ -101,7 +106,7 @@ impl Engine {
                 ApiError::new("bad_base", "the base is a whole commit id").hint("git rev-parse HEAD")
             })?),
         };
-        Ok(Terms { lease_ms, base, rig })
+        Ok(Terms { lease_ms, base, rig, cap: order.cap })
     }
 
     /// Whether a bead can be worked on: open, and not blocked by another one here.
@@ -180,9 +185,19 @@ impl Engine {
     }
 
     /// One line about the newest offer of a bead.
-    fn work_json(&self, at: &At, shown: &Shown, transcript: &Transcript) -> Value {
+    pub(super) fn work_json(&self, at: &At, shown: &Shown, transcript: &Transcript) -> Value {
         let offer = transcript.newest();
         let grant = offer.and_then(|offer| transcript.grants.values().rev().find(|grant| grant.offer == offer.id));
+        let live = grant.is_some_and(|grant| grant.is_live() && grant.results.is_empty());
+        let waits = self.sling.desks.get(at).and_then(|desk| desk.waits.clone()).filter(|_| !live);
+        // What only its two ends heard so far.
+        let hook = self.run_of(at).and_then(|run| self.sling.hooks.get(&run)).filter(|_| live);
+        let desk = self.sling.desks.get(at).filter(|desk| live && desk.grant == grant.map(|grant| grant.id));
+        let (progress, note) =
+            hook.map(|hook| &hook.says).or(desk.map(|desk| &desk.heard)).cloned().unwrap_or_default();
+        let note = Some(note).filter(|note| !note.is_empty());
+        let used = grant.map(|grant| self.used_under(&at.0, grant)).unwrap_or_default();
+        let used = hook.map_or(used, |hook| used.most(hook.record.used));
         let commit = grant.and_then(|grant| grant.results.values().next()).and_then(|(_, out)| out.commit.clone());
         json!({
             "bead": at.1.as_str(),
@@ -192,8 +207,12 @@ impl Engine {
             "attempt": grant.map(|grant| grant.fence.n),
             "worker": grant.map(|grant| self.host_name(&at.0, &grant.worker)),
             "target": offer.map(|offer| &offer.target),
-            "why": why_of(offer, grant),
+            "why": why_of(offer, grant).or(waits),
             "commit": commit,
+            "used": usage_json(&used),
+            "progress": progress,
+            "note": note,
+            "convoy": offer.map(|offer| offer.convoy.as_str()).filter(|convoy| !convoy.is_empty()),
             "offer": offer.map(|offer| offer.id),
         })
     }
@@ -214,7 +233,7 @@ impl Engine {
         Ok(Some(Value::Array(out)))
     }
 
-    fn beads_with_work(&self, cx: &Cx<'_>, space: &SpaceId) -> Result<Vec<At>, ViewError> {
+    pub(super) fn beads_with_work(&self, cx: &Cx<'_>, space: &SpaceId) -> Result<Vec<At>, ViewError> {
         let mut out = Vec::new();
         for (key, _) in cx.txn.collect(Table::Beads, &space.0)? {
             let Some(id) = crate::records::bead::parse(&key).and_then(|id| id.parse::<BeadId>().ok()) else { continue };
@@ -254,33 +273,17 @@ impl Engine {
         Ok(Some(out))
     }
 
-    fn grant_json(&self, space: &SpaceId, grant: &Grant) -> Value {
+    pub(super) fn grant_json(&self, space: &SpaceId, grant: &Grant) -> Value {
         let result = grant.results.values().next();
         json!({"id": grant.id, "fence": grant.fence.to_string(), "attempt": grant.fence.n,
             "worker": self.host_name(space, &grant.worker), "by": self.host_name(space, &grant.by), "after": grant.prev,
             "state": grant.state(), "granted_at": grant.at.0, "accepted_at": grant.accepted.map(|at| at.0),
             "result_at": result.map(|(at, _)| at.0), "result": result.map(|(_, out)| out.ended.name()),
             "text": result.map(|(_, out)| &out.text), "commit": result.and_then(|(_, out)| out.commit.clone()),
-            "branch": result.and_then(|(_, out)| out.branch.clone()), "why": why_of(None, Some(grant))})
-    }
-
-    /// Results that wait for a person: made under a grant that no longer counts.
-    pub(crate) fn work_review(&mut self, cx: &mut Cx<'_>, at: &SpaceRef) -> Answer {
-        let space = self.resolve_space(at)?;
-        let mut out = Vec::new();
-        for at in self.beads_with_work(cx, &space)? {
-            if let Some((shown, transcript)) = self.transcript(cx, &at)? {
-                for (grant, _) in transcript.to_review() {
-                    let mut line = self.grant_json(&space, grant);
-                    if let Some(line) = line.as_object_mut() {
-                        line.insert("bead".into(), at.1.as_str().into());
-                        line.insert("title".into(), shown.bead.text("title").into());
-                    }
-                    out.push(line);
-                }
-            }
-        }
-        Ok(Some(Value::Array(out)))
+            "branch": result.and_then(|(_, out)| out.branch.clone()), "why": why_of(None, Some(grant)),
+            "runner": grant.runner, "rig": grant.rig, "used": usage_json(&self.used_under(space, grant)),
+            "cap": Some(grant.terms.cap).filter(|cap| !cap.is_none()),
+            "reviewed": grant.reviewed.as_ref().map(|(good, why)| json!({"accepted": good, "why": why}))})
     }
 
     /// Takes an offer back.

@@ -2,12 +2,12 @@
 
 use super::step::{Ended, Say};
 use super::transcript::{Grant, Offer, OfferEnd, Transcript};
-use super::{At, Desk};
+use super::{At, Desk, ledger};
 use crate::engine::{Cx, Engine};
 use crate::records::work;
 use beads::{Bead, Shown, Unit, Write, resolve_write, touch_write};
 use serde_json::Value;
-use types::{EventId, Fence, PubKey, SpaceId, Table, UnixMs, ViewError};
+use types::{EventId, Fence, PubKey, SpaceId, Table, UnixMs, Usage, ViewError};
 
 /// How often to look at an offer that nobody can take now, in milliseconds.
 const LOOK_MS: u64 = 1_000;
@@ -34,7 +34,7 @@ struct Case<'a> {
 }
 
 /// Whether there is nothing left to work on.
-fn is_over(shown: &Shown) -> bool {
+pub(super) fn is_over(shown: &Shown) -> bool {
     shown.hidden || matches!(shown.bead.text("status"), "closed" | "tombstone")
 }
 
@@ -42,12 +42,15 @@ impl Engine {
     /// Looks at a bead that was offered, and does what its coordinator has to do now.
     pub(super) fn coordinate(&mut self, cx: &mut Cx<'_>, at: &At) -> Result<(), ViewError> {
         let Some((shown, transcript)) = self.transcript(cx, at)? else { return Ok(()) };
+        self.account(at, &transcript);
         let key = work::open_key(&at.0, at.1.as_str());
         let Some(offer) = transcript.open().cloned() else {
             if self.sling.desks.remove(at).is_some() {
                 cx.txn.delete(Table::Work, key);
             }
-            return self.end_live_grant(cx, at, &shown, &transcript);
+            self.end_live_grant(cx, at, &shown, &transcript)?;
+            let convoy = transcript.newest().map(|offer| offer.convoy.clone()).unwrap_or_default();
+            return self.land(cx, at.0, &convoy);
         };
         if !self.sling.desks.contains_key(at) {
             cx.txn.put(Table::Work, key, Vec::new());
@@ -89,7 +92,7 @@ impl Engine {
 
     /// A grant under which somebody works.
     fn oversee(&mut self, cx: &mut Cx<'_>, case: Case<'_>, grant: &Grant) -> Result<(), ViewError> {
-        let Case { at, shown, .. } = case;
+        let Case { at, shown, offer, .. } = case;
         if grant.by != self.me || Some(grant.fence.epoch) != self.epoch(&at.0) {
             // Of an earlier coordinator, or an earlier turn of our own: its worker goes on under a grant of ours.
             return self.grant_to(cx, case, grant.worker);
@@ -97,6 +100,11 @@ impl Engine {
         if let Some((result, (_, outcome))) = grant.results.iter().next() {
             let (result, outcome) = (*result, outcome.clone());
             return self.judge(cx, case, grant, result, &outcome);
+        }
+        if let Some(why) = self.over_budget(cx, at, offer, grant)? {
+            // What else runs on the same budget ends, too.
+            self.stir_space(at.0);
+            return self.take_back(cx, at, shown, grant, &why, None);
         }
         let Some(desk) = self.sling.desks.get_mut(at) else { return Ok(()) };
         if desk.grant != Some(grant.id) {
@@ -142,11 +150,7 @@ impl Engine {
         let writes = if good {
             let by = self.host_name(&at.0, &grant.worker);
             let reason = format!("done by {by}, attempt {}", grant.fence.n);
-            lifecycle(shown, cx.now, |bead| {
-                bead.set("status", Some("closed".into()));
-                bead.set("closed_at", Some(crate::desk::rfc3339(cx.now).into()));
-                bead.set("close_reason", Some(reason.into()));
-            })
+            closed(shown, cx.now, reason)
         } else {
             reopened(shown, cx.now)
         };
@@ -260,10 +264,14 @@ impl Engine {
         }
         let wakes = desk.paused.values().min().map_or(u64::MAX, |until| until.0);
         desk.look_at = UnixMs(cx.up.plus_ms(LOOK_MS).0.min(wakes));
-        match self.choose(cx, at, offer) {
-            Some(worker) => self.grant_to(cx, case, worker),
-            None => Ok(()),
+        if let Some(worker) = self.choose(cx, at, offer) {
+            return self.grant_to(cx, case, worker);
         }
+        let waits = "nobody whom it is for can be reached and has room".to_owned();
+        if let Some(desk) = self.sling.desks.get_mut(at) {
+            desk.waits.get_or_insert(waits);
+        }
+        Ok(())
     }
 
     fn grant_to(&mut self, cx: &mut Cx<'_>, case: Case<'_>, worker: PubKey) -> Result<(), ViewError> {
@@ -279,7 +287,25 @@ impl Engine {
             return self.give_up(cx, at, shown, offer, None, &format!("{ATTEMPTS_MAX} attempts came to nothing"));
         }
         let Some(charter) = self.spaces.get(&at.0).map(|space| space.charter.head()) else { return Ok(()) };
-        let terms = offer.terms.clone();
+        let who =
+            ledger::Spender { bead: at.1.clone(), worker, rig: offer.terms.rig.clone(), convoy: offer.convoy.clone() };
+        let left = self.left_of_offer(cx, at, transcript, offer)?;
+        if left.reached_by(&Usage::default()) {
+            let why = format!("its cap of {} is used up", offer.terms.cap);
+            return self.give_up(cx, at, shown, offer, None, &why);
+        }
+        let allowed = match self.allowance(cx, &at.0, &who)? {
+            Ok(allowed) => allowed,
+            Err(why) => {
+                let desk = self.sling.desks.entry(at.clone()).or_default();
+                desk.waits = Some(why);
+                desk.look_at = cx.up.plus_ms(LOOK_MS);
+                // The budget may be of that host alone.
+                desk.paused.insert(worker, desk.look_at);
+                return Ok(());
+            }
+        };
+        let terms = super::step::Terms { cap: left.and(allowed), ..offer.terms.clone() };
         let lease_ms = terms.lease_ms;
         let fence = Fence { epoch, n };
         let prev = transcript.current().map(|grant| grant.id);
@@ -296,6 +322,8 @@ impl Engine {
         self.tell_last(cx, at.0, worker);
         let desk = self.sling.desks.entry(at.clone()).or_default();
         desk.grant = Some(id);
+        desk.waits = None;
+        desk.heard = (None, String::new());
         desk.expires = cx.up.plus_ms(lease_ms);
         desk.told_at = cx.up;
         desk.look_at = UnixMs(desk.expires.0.min(cx.up.plus_ms(TELL_AGAIN_MS).0));
@@ -363,6 +391,15 @@ fn lifecycle(shown: &Shown, now: UnixMs, change: impl FnOnce(&mut Bead)) -> Vec<
         both.filter_map(|unit| resolve_write(shown, &unit, units.get(&unit).cloned())).collect();
     writes.push(touch_write(shown, &crate::desk::rfc3339(now)));
     writes
+}
+
+/// It is done.
+pub(super) fn closed(shown: &Shown, now: UnixMs, reason: String) -> Vec<Write> {
+    lifecycle(shown, now, |bead| {
+        bead.set("status", Some("closed".into()));
+        bead.set("closed_at", Some(crate::desk::rfc3339(now).into()));
+        bead.set("close_reason", Some(reason.into()));
+    })
 }
 
 /// Nobody works on it any more.

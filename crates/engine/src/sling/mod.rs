@@ -7,8 +7,13 @@
 
 mod attend;
 mod command;
+mod convoy;
 mod coordinate;
+mod costs;
+mod ledger;
 mod people;
+mod report;
+mod review;
 mod runners;
 pub(crate) mod step;
 mod transcript;
@@ -47,6 +52,10 @@ pub(crate) struct Desk {
     look_at: UnixMs,
     /// Workers that are left in peace until then: they declined, failed or were silent.
     paused: BTreeMap<PubKey, UnixMs>,
+    /// Why nobody has it.
+    waits: Option<String>,
+    /// What its worker said last: how far it is, in percent, and what it does.
+    heard: (Option<u8>, String),
 }
 
 /// Work that hangs on the hook here.
@@ -61,6 +70,34 @@ pub(crate) struct Hook {
     started: bool,
     /// The runner was told to stop, and why.
     stopping: Option<String>,
+    /// How far it says that it is, in percent, and what it does.
+    says: (Option<u8>, String),
+    /// A question about its lease is under way.
+    asked: bool,
+    /// Something was reported since that question.
+    news: bool,
+    /// When what was used was signed last.
+    signed_at: UnixMs,
+}
+
+impl Hook {
+    fn new(record: HookRecord, up: UnixMs) -> Hook {
+        Hook {
+            record,
+            until: UnixMs(0),
+            renew_at: up,
+            started: false,
+            stopping: None,
+            says: (None, String::new()),
+            asked: false,
+            news: false,
+            signed_at: up,
+        }
+    }
+
+    fn is_of(&self, at: &At) -> bool {
+        self.record.space == at.0.0 && self.record.bead == at.1.as_str()
+    }
 }
 
 /// A caller that waits for the end of an offer.
@@ -85,6 +122,7 @@ pub(crate) struct Sling {
     turns: BTreeMap<SpaceId, u64>,
     rooms: BTreeMap<PeerId, Room>,
     remembered: Remembered,
+    ledgers: BTreeMap<SpaceId, ledger::Ledger>,
     /// Beads whose transcript or state changed since they were last looked at.
     stirred: BTreeSet<At>,
     /// Ops of ours made since the last input, for whoever asked.
@@ -114,8 +152,7 @@ impl Engine {
         for (key, value) in cx.txn.collect(Table::Work, b"h")? {
             let Some(run) = work::parse_hook(&key) else { continue };
             let record: HookRecord = crate::records::unpack(Table::Work, &value)?;
-            let hook = Hook { record, until: UnixMs(0), renew_at: cx.up, started: false, stopping: None };
-            self.sling.hooks.insert(run, hook);
+            self.sling.hooks.insert(run, Hook::new(record, cx.up));
         }
         for (key, value) in cx.txn.collect(Table::Work, b"t")? {
             if let Some(space) = key.get(1..).and_then(|space| SpaceId::from_slice(space).ok()) {

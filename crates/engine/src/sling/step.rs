@@ -6,7 +6,7 @@
 use beads::{BeadId, Birth, Unit, WorkStep, Write};
 use identity::{Event, HostKey, kinds};
 use serde::{Deserialize, Serialize};
-use types::{EventId, Fence, PubKey, UnixSecs};
+use types::{EventId, Fence, Limit, PubKey, UnixSecs, Usage};
 
 /// Version of the body.
 pub(crate) const STEP_VERSION: u32 = 1;
@@ -30,6 +30,8 @@ pub(crate) struct Terms {
     pub(crate) base: Option<String>,
     /// Whose runners; empty: any.
     pub(crate) rig: String,
+    /// How much may be used: of an offer in all its attempts, of a grant in that one.
+    pub(crate) cap: Limit,
 }
 
 /// How a run ended.
@@ -75,17 +77,21 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Say {
     /// Somebody wants a bead worked on.
-    Offer { target: String, key: String, terms: Terms },
+    Offer { target: String, key: String, convoy: String, terms: Terms },
     /// The coordinator gives a bead to a worker.
     Grant { offer: EventId, charter: EventId, prev: Option<EventId>, worker: PubKey, terms: Terms },
-    /// The worker takes it.
-    Accept,
+    /// The worker takes it; who works there, and for which rig.
+    Accept { runner: String, rig: String },
     /// The worker does not.
     Decline { why: String },
+    /// What the worker used under this grant so far, and what it says of it.
+    Usage { used: Usage, note: String },
     /// The worker's result.
     Result(Outcome),
     /// What the coordinator makes of a result.
     Verdict { of: EventId, good: bool, why: String },
+    /// What a person makes of a result that waits for one.
+    Review { of: EventId, good: bool, why: String },
     /// The coordinator ends a grant; with `offer` also what was offered.
     Cancel { offer: Option<EventId>, why: String },
 }
@@ -143,20 +149,34 @@ struct Body {
     ok: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cap: Option<Limit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cv: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    r: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    u: Option<Usage>,
 }
 
 impl Body {
     fn terms(&mut self, terms: &Terms) {
         self.l = Some(terms.lease_ms);
         self.base.clone_from(&terms.base);
-        self.rig = Some(terms.rig.clone()).filter(|rig| !rig.is_empty());
+        self.rig = filled(&terms.rig);
+        self.cap = Some(terms.cap).filter(|cap| !cap.is_none());
     }
 
     fn read_terms(&mut self) -> Option<Terms> {
         let lease_ms = self.l.filter(|ms| (LEASE_MS_MIN..=LEASE_MS_MAX).contains(ms))?;
         let rig = name(self.rig.take().unwrap_or_default())?;
-        Some(Terms { lease_ms, base: optional(self.base.take(), commit)?, rig })
+        let cap = self.cap.unwrap_or_default();
+        Some(Terms { lease_ms, base: optional(self.base.take(), commit)?, rig, cap })
     }
+}
+
+fn filled(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
 /// A text for people, cut to what fits.
@@ -206,9 +226,10 @@ pub(crate) fn sign(host: &HostKey, about: &About<'_>, say: &Say, now: UnixSecs, 
         body.f = Some((fence.epoch, fence.n));
     }
     let kind = match say {
-        Say::Offer { target, key, terms } => {
+        Say::Offer { target, key, convoy, terms } => {
             body.t = Some(target.clone());
             body.k = Some(key.clone());
+            body.cv = filled(convoy);
             body.terms(terms);
             "offer"
         }
@@ -220,7 +241,22 @@ pub(crate) fn sign(host: &HostKey, about: &About<'_>, say: &Say, now: UnixSecs, 
             body.terms(terms);
             "grant"
         }
-        Say::Accept => "accept",
+        Say::Accept { runner, rig } => {
+            body.r = filled(runner);
+            body.rig = filled(rig);
+            "accept"
+        }
+        Say::Usage { used, note } => {
+            body.u = Some(*used);
+            body.why = Some(text(note));
+            "usage"
+        }
+        Say::Review { of, good, why } => {
+            body.of = Some(*of);
+            body.ok = Some(*good);
+            body.why = Some(text(why));
+            "review"
+        }
         Say::Decline { why } => {
             body.why = Some(text(why));
             "decline"
@@ -284,11 +320,21 @@ pub(crate) fn read(h: &str, bead: &BeadId, kept: &WorkStep) -> Option<Step> {
     let birth: Birth = body.n.parse().ok()?;
     let why = || name_or_text(body.why.clone());
     let say = match body.s.as_str() {
-        "offer" => Say::Offer { target: name(body.t.take()?)?, key: name(body.k.take()?)?, terms: body.read_terms()? },
+        "offer" => Say::Offer {
+            target: name(body.t.take()?)?,
+            key: name(body.k.take()?)?,
+            convoy: name(body.cv.take().unwrap_or_default())?,
+            terms: body.read_terms()?,
+        },
         "grant" => {
             Say::Grant { offer: body.o?, charter: body.c?, prev: body.p, worker: body.w?, terms: body.read_terms()? }
         }
-        "accept" => Say::Accept,
+        "accept" => Say::Accept {
+            runner: name(body.r.take().unwrap_or_default())?,
+            rig: name(body.rig.take().unwrap_or_default())?,
+        },
+        "usage" => Say::Usage { used: body.u?, note: why()? },
+        "review" => Say::Review { of: body.of?, good: body.ok?, why: why()? },
         "decline" => Say::Decline { why: why()? },
         "result" => Say::Result(Outcome {
             ended: Ended::parse(body.out.as_deref()?)?,

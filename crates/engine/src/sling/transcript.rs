@@ -1,10 +1,10 @@
 //! Everything that was said about the work on one bead, and what it means together: a function of the set of steps.
 
-use super::step::{self, Outcome, Say, Step, Terms};
+use super::step::{self, Ended, Outcome, Say, Step, Terms};
 use beads::{BeadState, Birth, WorkStep};
 use identity::CharterChain;
 use std::collections::{BTreeMap, HashMap};
-use types::{EventId, Fence, PubKey, UnixSecs};
+use types::{EventId, Fence, PubKey, UnixSecs, Usage};
 
 /// Verified steps that are remembered, so that a bead's transcript is not verified at every look.
 const REMEMBERED_MAX: usize = 4_096;
@@ -17,6 +17,8 @@ pub(crate) struct Offer {
     pub(crate) at: UnixSecs,
     pub(crate) target: String,
     pub(crate) key: String,
+    /// The convoy that it is part of; empty: none.
+    pub(crate) convoy: String,
     pub(crate) terms: Terms,
     /// Why nothing more comes of it.
     pub(crate) ended: Option<OfferEnd>,
@@ -43,11 +45,19 @@ pub(crate) struct Grant {
     pub(crate) worker: PubKey,
     pub(crate) terms: Terms,
     pub(crate) accepted: Option<UnixSecs>,
+    /// Who works there.
+    pub(crate) runner: String,
+    /// For which rig.
+    pub(crate) rig: String,
+    /// What was used since it was granted, by when that was said, and what else was said.
+    pub(crate) usage: Vec<(UnixSecs, Usage, String)>,
     pub(crate) declined: Option<String>,
     /// The worker's results, by their ids; one, unless it is at fault.
     pub(crate) results: BTreeMap<EventId, (UnixSecs, Outcome)>,
     /// What the coordinator made of one of them.
     pub(crate) verdict: Option<(EventId, bool, String)>,
+    /// What a person made of a result that was not accepted.
+    pub(crate) reviewed: Option<(bool, String)>,
     pub(crate) cancelled: Option<String>,
 }
 
@@ -55,6 +65,11 @@ impl Grant {
     /// Whether its worker may still work under it, as far as its transcript goes.
     pub(crate) fn is_live(&self) -> bool {
         self.declined.is_none() && self.cancelled.is_none() && self.verdict.is_none()
+    }
+
+    /// What was used under it, as far as that is signed.
+    pub(crate) fn used(&self) -> Usage {
+        self.usage.iter().fold(Usage::default(), |most, (_, used, _)| most.most(*used))
     }
 
     /// One word for where it stands.
@@ -128,14 +143,17 @@ impl Transcript {
         for step in rest {
             out.answer(&step, charter);
         }
+        for grant in out.grants.values_mut() {
+            grant.usage.sort_by_key(|(at, used, _)| (*at, used.tokens(), used.money_micros));
+        }
         out.end_accepted();
         out.offers.sort_by_key(|offer| (offer.at, offer.id));
         out
     }
 
     fn offer(&mut self, step: Step, charter: &CharterChain) {
-        if let (Say::Offer { target, key, terms }, true) = (step.say, charter.ever_member(&step.by)) {
-            self.offers.push(Offer { id: step.id, by: step.by, at: step.at, target, key, terms, ended: None });
+        if let (Say::Offer { target, key, convoy, terms }, true) = (step.say, charter.ever_member(&step.by)) {
+            self.offers.push(Offer { id: step.id, by: step.by, at: step.at, target, key, convoy, terms, ended: None });
         }
     }
 
@@ -160,11 +178,15 @@ impl Transcript {
             offer,
             prev,
             worker,
+            rig: terms.rig.clone(),
             terms,
             accepted: None,
+            runner: String::new(),
+            usage: Vec::new(),
             declined: None,
             results: BTreeMap::new(),
             verdict: None,
+            reviewed: None,
             cancelled: None,
         };
         self.grants.insert(fence, grant);
@@ -183,7 +205,14 @@ impl Transcript {
         let Some((id, fence)) = step.grant else { return };
         let Some(grant) = self.grants.get_mut(&fence).filter(|grant| grant.id == id) else { return };
         match &step.say {
-            Say::Accept if step.by == grant.worker => grant.accepted = Some(step.at),
+            Say::Accept { runner, rig } if step.by == grant.worker => {
+                grant.accepted = Some(step.at);
+                grant.runner.clone_from(runner);
+                if grant.rig.is_empty() {
+                    grant.rig.clone_from(rig);
+                }
+            }
+            Say::Usage { used, note } if step.by == grant.worker => grant.usage.push((step.at, *used, note.clone())),
             Say::Decline { why } if step.by == grant.worker => grant.declined = Some(why.clone()),
             Say::Result(outcome) if step.by == grant.worker => {
                 grant.results.insert(step.id, (step.at, outcome.clone()));
@@ -191,6 +220,9 @@ impl Transcript {
             // Only who granted it may accept: whoever coordinates later gives a grant of its own.
             Say::Verdict { of, good, why } if step.by == grant.by && grant.verdict.is_none() => {
                 grant.verdict = Some((*of, *good, why.clone()));
+            }
+            Say::Review { good, why, .. } if chain.ever_member(&step.by) => {
+                grant.reviewed.get_or_insert_with(|| (*good, why.clone()));
             }
             Say::Cancel { why, .. } if step.by == grant.by || coordinates(&step.by) => {
                 grant.cancelled.get_or_insert(why.clone());
@@ -239,12 +271,13 @@ impl Transcript {
 
     /// Grants under which somebody has done something that was not accepted: kept for a person to look at.
     pub(crate) fn to_review(&self) -> impl Iterator<Item = (&Grant, &Outcome)> {
-        let waiting = |grant: &&Grant| grant.verdict.is_none();
+        let waiting = |grant: &&Grant| grant.verdict.is_none() && grant.reviewed.is_none();
         let current = self.current().filter(|grant| grant.is_live()).map(|grant| grant.id);
         self.grants
             .values()
             .filter(waiting)
             .filter(move |grant| Some(grant.id) != current)
             .filter_map(|grant| Some((grant, &grant.results.values().next()?.1)))
+            .filter(|(_, outcome)| outcome.ended != Ended::Stopped || outcome.commit.is_some())
     }
 }

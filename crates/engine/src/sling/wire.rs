@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use types::{EventId, PeerId, PubKey, SpaceId, Table, UnixMs, View, ViewError};
 
 use super::At;
+use super::report::Heard;
 use super::step;
 
 /// How long what a host said of its room is believed, in milliseconds.
@@ -78,8 +79,16 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn ask_renewal(&mut self, cx: &mut Cx<'_>, space: SpaceId, coordinator: PubKey, grant: EventId) {
-        let work = wire::Work { renew: vec![grant.0.to_vec()], ..wire::Work::default() };
+    pub(super) fn ask_renewal(
+        &mut self,
+        cx: &mut Cx<'_>,
+        space: SpaceId,
+        coordinator: PubKey,
+        grant: EventId,
+        heard: &Heard,
+    ) {
+        let used = heard.to_wire(&grant).into_iter().collect();
+        let work = wire::Work { renew: vec![grant.0.to_vec()], used, ..wire::Work::default() };
         self.ask_work(cx, space, coordinator, work);
     }
 
@@ -115,6 +124,14 @@ impl Engine {
         self.sling.said.clear();
         self.take_ops(cx, peer, space, &work.ops)?;
         self.settle_sling(cx)?;
+        if let Some(worker) = self.peers.npub(&peer) {
+            for used in work.used.iter().take(limits::RENEWALS_MAX) {
+                let Some((grant, heard)) = Heard::from_wire(used) else { continue };
+                let Some(at) = self.sling.known.get(&grant).filter(|at| at.0 == space).cloned() else { continue };
+                self.heard(cx, &at, &grant, &worker, &heard)?;
+            }
+            self.settle_sling(cx)?;
+        }
         let mut answer = wire::WorkAnswer::default();
         let said = std::mem::take(&mut self.sling.said);
         answer.ops = said.into_iter().filter(|(of, _)| *of == space).map(|(_, op)| op).collect();
