@@ -1,8 +1,8 @@
 //! The commands and the flags that all of them take.
 
 use super::{
-    Output, agents, beads, doctor, down, evidence, git_merge_driver, init, invite, join, merge, runner, sling, space,
-    status, up, work,
+    Output, agents, beads, budget, convoy, costs, doctor, down, evidence, git_merge_driver, init, invite, join, merge,
+    runner, sling, space, status, up, work,
 };
 use crate::{CliError, Exit};
 use clap::{Parser, Subcommand};
@@ -60,6 +60,12 @@ pub enum Command {
     Sling(sling::Args),
     /// Look at slung beads and what became of them
     Work(work::Args),
+    /// Look at beads that were slung together
+    Convoy(convoy::Args),
+    /// Show who used how much for what
+    Costs(costs::Args),
+    /// Limit what work may use
+    Budget(budget::Args),
     /// Show who is where, doing what
     Agents(agents::Args),
     /// List proofs of misbehaviour that this machine keeps

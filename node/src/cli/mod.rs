@@ -3,7 +3,10 @@
 mod agents;
 mod args;
 mod beads;
+mod budget;
 mod connect;
+mod convoy;
+mod costs;
 mod doctor;
 mod down;
 mod evidence;
@@ -12,6 +15,7 @@ mod init;
 mod invite;
 mod join;
 mod merge;
+mod money;
 mod output;
 mod runner;
 mod setup;
@@ -63,6 +67,9 @@ fn run(cli: Cli, output: &Output) -> Result<Exit, CliError> {
         Command::Work(args) => work::run(&cx, args),
         Command::Agents(args) => agents::run(&cx, &args),
         Command::Evidence(args) => evidence::run(&cx, &args),
+        Command::Convoy(args) => convoy::run(&cx, args),
+        Command::Costs(args) => costs::run(&cx, args),
+        Command::Budget(args) => budget::run(&cx, args),
         Command::Runner(args) => runner::run(&cx, args),
         Command::Merge(args) => merge::run(output, args),
         Command::GitMergeDriver(args) => git_merge_driver::run(output, &args),

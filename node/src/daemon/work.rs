@@ -1,7 +1,7 @@
 //! Slung work on this host: from the engine's word to a program that runs, and back.
 
 use super::inputs::Inputs;
-use engine::{Ended, Input, Outcome, WorkEffect, WorkInput};
+use engine::{Ended, Input, Outcome, RunReport, WorkEffect, WorkInput};
 use runner::{End, Event, Job, Report, Runners, Sandbox};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::EventId;
+use types::{EventId, Usage};
 
 /// The programs that work here.
 pub(super) struct Work {
@@ -82,7 +82,7 @@ impl Work {
         let (jobs, cancel) = (self.jobs.clone(), self.cancel.clone());
         self.tracker.spawn_on(
             async move {
-                let end = cancel.run_until_cancelled(follow(run, events)).await;
+                let end = cancel.run_until_cancelled(follow(run, events, &inputs)).await;
                 // Dropped, a program that still runs is ended; it begins again with the node.
                 jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
                 if let Some(Some(end)) = end {
@@ -99,19 +99,32 @@ impl Work {
     }
 }
 
-/// Waits for a program's end; `None`: it was never told.
-async fn follow(run: EventId, mut events: mpsc::Receiver<Event>) -> Option<End> {
-    let run = run.fmt_short();
+/// Hands on what a program says until it ends; `None`: its end was never told.
+async fn follow(run: EventId, mut events: mpsc::Receiver<Event>, inputs: &mpsc::Sender<Input>) -> Option<End> {
+    let id = run.fmt_short();
     while let Some(event) = events.recv().await {
         match event {
-            Event::Started { worktree } => tracing::info!(%run, dir = %worktree.display(), "a program begins to work"),
-            Event::Report(Report::Note(text)) => tracing::info!(%run, text, "a program notes"),
-            Event::Report(report) => tracing::debug!(%run, ?report, "a program reports"),
-            Event::Skipped(skipped) => tracing::warn!(%run, lines = skipped.lines, "reports that cannot be read"),
+            Event::Started { worktree } => {
+                tracing::info!(run = %id, dir = %worktree.display(), "a program begins to work")
+            }
+            Event::Report(said) => {
+                let _ended = inputs.send(Input::Work(WorkInput::Reported { run, report: report(said) })).await;
+            }
+            Event::Skipped(skipped) => tracing::warn!(run = %id, lines = skipped.lines, "reports that cannot be read"),
             Event::Ended(end) => return Some(end),
         }
     }
     None
+}
+
+fn report(said: Report) -> RunReport {
+    match said {
+        Report::Usage { tokens_in, tokens_out, money_micros } => {
+            RunReport { used: Usage { tokens_in, tokens_out, money_micros }, ..RunReport::default() }
+        }
+        Report::Note(text) => RunReport { note: Some(text), ..RunReport::default() },
+        Report::Progress { percent } => RunReport { percent: Some(percent), ..RunReport::default() },
+    }
 }
 
 fn ended(run: EventId, outcome: Outcome) -> Input {

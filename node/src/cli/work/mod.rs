@@ -1,8 +1,10 @@
 //! `townmesh work …`: beads that were slung, here and elsewhere.
 
 mod cancel;
+mod judge;
 mod log;
 mod ls;
+mod report;
 mod result;
 mod review;
 mod show;
@@ -31,8 +33,18 @@ enum Action {
     Log(log::Args),
     /// List results that wait for a person
     Review(review::Args),
+    /// Take a result that waits for a person
+    Accept(judge::AcceptArgs),
+    /// Turn a result down that waits for a person
+    Dismiss(judge::DismissArgs),
+    /// Say what is being done for a bead on this machine
+    Note(report::NoteArgs),
+    /// Say what was used for a bead on this machine
+    Usage(report::UsageArgs),
     /// Say that your own work on a bead is done, or failed
     Result(result::Args),
+    /// Say that your own work on a bead failed
+    Fail(result::FailArgs),
     /// Take a slung bead back
     Cancel(cancel::Args),
 }
@@ -43,6 +55,11 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
         Action::Show(args) => show::run(cx, args),
         Action::Log(args) => log::run(cx, args),
         Action::Review(args) => review::run(cx, &args),
+        Action::Accept(args) => judge::accept(cx, args),
+        Action::Dismiss(args) => judge::dismiss(cx, args),
+        Action::Note(args) => report::note(cx, args),
+        Action::Usage(args) => report::usage(cx, args),
+        Action::Fail(args) => result::fail(cx, args),
         Action::Result(args) => result::run(cx, args),
         Action::Cancel(args) => cancel::run(cx, args),
     }

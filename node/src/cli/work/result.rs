@@ -25,6 +25,22 @@ pub struct Args {
     text: Option<String>,
 }
 
+/// Flags of `work fail`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  townmesh work fail app-x1 --text \"cannot be reproduced\"")]
+pub struct FailArgs {
+    /// The bead
+    #[arg(value_name = "BEAD")]
+    id: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+}
+
+pub(super) fn fail(cx: &Cx<'_>, args: FailArgs) -> Result<Exit, CliError> {
+    run(cx, Args { id: args.id, failed: true, commit: None, text: args.text })
+}
+
 pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
     let Args { id, failed, commit, text } = args;
     let result = cx.call(&Command::WorkResult { at: cx.at(), id, failed, commit, text })?;

@@ -9,7 +9,7 @@ use engine::Command;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  townmesh work review\n\nResults of workers whose grant no longer counted when they came: a laptop that slept through its\n\
-    lease, say. They close nothing; look at the commit, and close the bead or sling it again."
+    lease, say. They close nothing; look at the commit, then: townmesh work accept BEAD, or townmesh work dismiss BEAD."
 )]
 pub struct Args {}
 

@@ -1,6 +1,7 @@
 //! `townmesh work show`.
 
 use crate::cli::connect::Cx;
+use crate::cli::money::used;
 use crate::cli::output::{list, number, one_line, text};
 use crate::cli::sling::describe;
 use crate::{CliError, Exit};
@@ -34,6 +35,10 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
             )?;
             if grant["accepted_at"].is_number() {
                 writeln!(out, "  {}  taken by {worker}", time(grant, "accepted_at"))?;
+            }
+            let spent = used(&grant["used"]);
+            if !spent.is_nothing() {
+                writeln!(out, "                        used {spent}")?;
             }
             if grant["result_at"].is_number() {
                 let commit = grant["commit"].as_str().map(|commit| format!(", commit {commit}")).unwrap_or_default();
