@@ -11,6 +11,7 @@ mod killed;
 mod mixed;
 mod real_data;
 mod slung;
+mod spending;
 
 use anyhow::Result;
 use serde_json::Value;
