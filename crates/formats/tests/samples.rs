@@ -16,11 +16,11 @@ type Sample = (String, Vec<u8>);
 
 /// Every sample by the name of its golden file.
 pub fn all() -> Vec<Sample> {
-    let parts = [messages(), events(), bodies(), texts(), control(), states(), values(), keys()];
+    let parts = [messages(), events(), crate::steps::steps(), bodies(), texts(), control(), states(), values(), keys()];
     parts.into_iter().flatten().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
 }
 
-type Part = Vec<(&'static str, Vec<u8>)>;
+pub type Part = Vec<(&'static str, Vec<u8>)>;
 
 const SPACE: SpaceId = SpaceId([0xa1; 32]);
 
@@ -32,7 +32,7 @@ fn dot(seq: u64) -> Dot {
     Dot { writer: writer(), seq, tag: 0xdead_beef }
 }
 
-fn signer() -> NostrKey {
+pub fn signer() -> NostrKey {
     NostrKey::generate([1; 32])
 }
 
@@ -203,12 +203,6 @@ fn op_event() -> Event {
     signer().sign(kind, UnixSecs(1_800_000_000), tags, content, [3; 32])
 }
 
-/// A step of slung work with this body.
-fn step(body: serde_json::Value) -> Vec<u8> {
-    let tags = vec![vec!["v".to_owned(), "1".to_owned()], vec!["h".to_owned(), "ab".to_owned()]];
-    signer().sign(kinds::GRANT, UnixSecs(1_800_000_000), tags, body.to_string(), [9; 32]).to_json()
-}
-
 fn events() -> Part {
     let (host, at, until) = (host_key(), UnixSecs(1_800_000_000), UnixSecs(1_801_000_000));
     let conditions = Conditions::none().kind(kinds::HOST_CARD).after(UnixSecs(5)).before(UnixSecs(4_000_000_000));
@@ -227,54 +221,6 @@ fn events() -> Part {
     let charter_text = String::from_utf8(public_charter().encode()).unwrap();
     let charter_draft = json!({"kind": 8737, "created_at": 1, "tags": [["v", "1"]], "content": charter_text});
     vec![
-        (
-            "event/work-step/offer",
-            step(json!({"v": 1, "s": "offer", "b": "app-1", "n": "0011223344556677",
-            "t": "server:app", "k": "a key", "l": 90_000, "rig": "app"})),
-        ),
-        (
-            "event/work-step/grant",
-            step(json!({"v": 1, "s": "grant", "b": "app-1", "n": "0011223344556677", "f": [2, 3],
-            "o": hex::encode([1; 32]), "c": hex::encode([2; 32]), "p": hex::encode([3; 32]),
-            "w": hex::encode([4; 32]), "l": 90_000, "base": "5".repeat(40)})),
-        ),
-        (
-            "event/work-step/capped-grant",
-            step(json!({"v": 1, "s": "grant", "b": "app-1", "n": "0011223344556677", "f": [2, 4],
-            "o": hex::encode([1; 32]), "c": hex::encode([2; 32]), "w": hex::encode([4; 32]), "l": 90_000,
-            "cap": {"tokens": 200_000, "money_micros": null}})),
-        ),
-        (
-            "event/work-step/convoy-offer",
-            step(json!({"v": 1, "s": "offer", "b": "app-1", "n": "0011223344556677",
-            "t": "any", "k": "a key", "l": 90_000, "cv": "app-c1", "cap": {"tokens": null, "money_micros": 2_500_000}})),
-        ),
-        (
-            "event/work-step/accept",
-            step(json!({"v": 1, "s": "accept", "b": "app-1", "n": "0011223344556677",
-            "g": hex::encode([5; 32]), "f": [2, 3], "r": "max", "rig": "app"})),
-        ),
-        (
-            "event/work-step/usage",
-            step(json!({"v": 1, "s": "usage", "b": "app-1", "n": "0011223344556677", "g": hex::encode([5; 32]),
-            "f": [2, 3], "u": {"tokens_in": 1_000, "tokens_out": 200, "money_micros": 30_000}, "why": "half of it"})),
-        ),
-        (
-            "event/work-step/review",
-            step(json!({"v": 1, "s": "review", "b": "app-1", "n": "0011223344556677",
-            "g": hex::encode([5; 32]), "f": [2, 3], "of": hex::encode([7; 32]), "ok": true, "why": "good work"})),
-        ),
-        (
-            "event/work-step/result",
-            step(json!({"v": 1, "s": "result", "b": "app-1", "n": "0011223344556677",
-            "g": hex::encode([5; 32]), "f": [2, 3], "out": "done", "commit": "6".repeat(40),
-            "branch": "refs/townmesh/app-1/2.3", "why": "all tests pass"})),
-        ),
-        (
-            "event/work-step/verdict",
-            step(json!({"v": 1, "s": "verdict", "b": "app-1", "n": "0011223344556677",
-            "g": hex::encode([5; 32]), "f": [2, 3], "of": hex::encode([7; 32]), "ok": true, "why": "accepted"})),
-        ),
         ("event/any/op", op_event().to_json()),
         ("event/op/sealed", op_event().to_json()),
         ("event/host-card/attested", card.to_json()),

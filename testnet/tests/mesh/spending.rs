@@ -186,7 +186,7 @@ fn a_sandboxed_run_sees_no_home_no_keys_no_network() {
     let keys = net[1].home.join("keys/host.key");
     assert!(keys.exists(), "the test has to look for what is there: {}", keys.display());
     let probes = format!(
-        "for f in '{}' '{}/secret' /root/.ssh /root/.bashrc \"$HOME/.gitconfig\" /etc/shadow; do \
+        "for f in '{}' '{}/secret' \"$HOME/.ssh\" \"$HOME/.bashrc\" \"$HOME/.gitconfig\" /etc/shadow; do \
          head -c 1 \"$f\" >/dev/null 2>&1 && echo \"READ $f\"; ls \"$f\" >/dev/null 2>&1 && [ -d \"$f\" ] && echo \"LISTED $f\"; done; \
          bash -c 'echo >/dev/tcp/127.0.0.1/{port}' 2>/dev/null && echo REACHED; \
          env | grep -v '^TOWNMESH_' | grep -i -E 'token|secret|key' && echo LEAKED; echo looked",
