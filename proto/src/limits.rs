@@ -59,6 +59,12 @@ pub const CONTROL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Op events in one `Work` or its answer; more come by the usual way.
 pub const WORK_OPS_MAX: usize = 64;
 
+/// Grants of which a log is wanted, in one question.
+pub const LOG_GRANTS_MAX: usize = 16;
+
+/// One part of a log, in bytes.
+pub const LOG_PART_BYTES_MAX: usize = 64 * 1024;
+
 /// Leases that are renewed in one `Work`.
 pub const RENEWALS_MAX: usize = 256;
 

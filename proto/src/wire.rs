@@ -2,7 +2,7 @@
 /// One question on `/townmesh/rpc/1`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::Body", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "request::Body", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub body: ::core::option::Option<request::Body>,
 }
 /// Nested message and enum types in `Request`.
@@ -21,12 +21,14 @@ pub mod request {
         Hosts(super::HostsQuery),
         #[prost(message, tag = "6")]
         Work(super::Work),
+        #[prost(message, tag = "7")]
+        Log(super::LogQuery),
     }
 }
 /// Its answer.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
-    #[prost(oneof = "response::Body", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "response::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub body: ::core::option::Option<response::Body>,
 }
 /// Nested message and enum types in `Response`.
@@ -47,6 +49,8 @@ pub mod response {
         Hosts(super::Hosts),
         #[prost(message, tag = "7")]
         Work(super::WorkAnswer),
+        #[prost(message, tag = "8")]
+        Log(super::LogPart),
     }
 }
 /// A typed no.
@@ -291,4 +295,32 @@ pub struct WorkAnswer {
     /// How many more beads the answerer would take.
     #[prost(uint32, tag = "4")]
     pub slots_free: u32,
+}
+/// What a program printed while it worked, on the host that is asked.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogQuery {
+    /// The `h` tag of the space.
+    #[prost(string, tag = "1")]
+    pub h: ::prost::alloc::string::String,
+    /// Grants: the log of the first that has one.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub grants: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Where the part begins, in bytes.
+    #[prost(uint64, tag = "3")]
+    pub from: u64,
+}
+/// A part of a log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogPart {
+    /// The grant after which the log is named.
+    #[prost(bytes = "vec", tag = "1")]
+    pub run: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub bytes: ::prost::alloc::vec::Vec<u8>,
+    /// Where the next part begins.
+    #[prost(uint64, tag = "3")]
+    pub next: u64,
+    /// Nothing more will come.
+    #[prost(bool, tag = "4")]
+    pub ended: bool,
 }

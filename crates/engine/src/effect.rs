@@ -62,6 +62,15 @@ pub enum WorkEffect {
         /// Another owner offered it: only in a sandbox.
         foreign: bool,
     },
+    /// Read a part of a log. Answered by [`crate::WorkInput::LogRead`].
+    ReadLog {
+        /// Comes back with the answer.
+        token: u64,
+        /// Whose log: the first of these that has one.
+        runs: Vec<EventId>,
+        /// Where the part begins, in bytes.
+        from: u64,
+    },
     /// Stop; what was made so far is kept. Answered by [`crate::WorkInput::Ended`].
     Stop {
         /// Which run.

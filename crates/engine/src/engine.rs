@@ -62,6 +62,7 @@ pub(crate) enum Asked {
     Join(PeerId),
     Pull(PeerId, SpaceId),
     Work { peer: PeerId, space: SpaceId, asked_at: UnixMs },
+    Log { peer: PeerId, call: CallId },
 }
 
 /// What one input may use: records, time, entropy, and a place for effects.
@@ -147,6 +148,10 @@ impl Engine {
             Input::Workspace(input) => self.workspace_input(cx, input),
             Input::Work(_) if self.read_only.is_some() => Ok(()),
             Input::Work(WorkInput::Ended { run, outcome }) => self.run_ended(cx, run, outcome),
+            Input::Work(WorkInput::LogRead { token, part }) => {
+                self.log_read(cx, token, part);
+                Ok(())
+            }
             Input::Work(WorkInput::Reported { run, report }) => self.run_reported(cx, &run, &report),
             Input::PersistFailed { reason } => {
                 self.read_only.get_or_insert(reason);
@@ -217,7 +222,7 @@ impl Engine {
         let peer = match &what {
             Asked::Hello(p) | Asked::Join(p) => *p,
             Asked::Heads(p, _) | Asked::Charter(p, _) | Asked::Hosts(p, _) | Asked::Pull(p, _) => *p,
-            Asked::Work { peer, .. } => *peer,
+            Asked::Work { peer, .. } | Asked::Log { peer, .. } => *peer,
         };
         self.asks.insert(ask, what);
         cx.net(NetEffect::Ask { peer, ask, body: proto::encode(request) });

@@ -69,6 +69,13 @@ pub enum WorkInput {
         /// What came of it.
         outcome: Outcome,
     },
+    /// A part of a log was read.
+    LogRead {
+        /// The token of [`crate::WorkEffect::ReadLog`].
+        token: u64,
+        /// The part, or why there is none, for people.
+        part: Result<LogPart, String>,
+    },
     /// A run says something of itself.
     Reported {
         /// Which one.
@@ -76,6 +83,19 @@ pub enum WorkInput {
         /// What it says.
         report: RunReport,
     },
+}
+
+/// A part of what a program printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPart {
+    /// Whose log it is.
+    pub run: EventId,
+    /// The bytes, whatever they are.
+    pub bytes: Vec<u8>,
+    /// Where the next part begins.
+    pub next: u64,
+    /// Nothing more will come.
+    pub ended: bool,
 }
 
 /// What work says of itself.

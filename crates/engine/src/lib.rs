@@ -33,8 +33,8 @@ pub use engine::Engine;
 pub use entropy::Entropy;
 pub use error::ApiError;
 pub use input::{
-    ApplyResult, AskId, CallId, FileLine, FileSnapshot, Generation, Input, NetInput, RunReport, WorkInput, WorkspaceId,
-    WorkspaceInput, WorkspaceKind,
+    ApplyResult, AskId, CallId, FileLine, FileSnapshot, Generation, Input, LogPart, NetInput, RunReport, WorkInput,
+    WorkspaceId, WorkspaceInput, WorkspaceKind,
 };
 pub use memory::Memory;
 pub use op::{OP_VERSION, Op, OpError};

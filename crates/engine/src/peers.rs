@@ -290,6 +290,14 @@ impl Engine {
                 None => self.not_a_member(),
                 Some(space_id) => Say::Work(self.work_asked(cx, peer, space_id, &work)?),
             },
+            Some(Ask::Log(query)) => match self.reader_of(&peer, &query.h) {
+                None => self.not_a_member(),
+                Some(space_id) => match self.log_asked(cx, (peer, inbound), space_id, &query) {
+                    Some(refused) => refused,
+                    // Answered when it was read.
+                    None => return Ok(()),
+                },
+            },
             Some(Ask::Hosts(query)) => match self.reader_of(&peer, &query.h) {
                 None => self.not_a_member(),
                 Some(space_id) => Say::Hosts(self.hosts(cx, space_id)?),
@@ -337,6 +345,7 @@ impl Engine {
             (Asked::Work { peer, space, asked_at }, Ok(Say::Work(answer))) => {
                 self.work_answered(cx, (peer, space, asked_at), &answer)
             }
+            (Asked::Log { call, .. }, answer) => self.log_answered(cx, call, answer),
             (Asked::Hosts(_, space), Ok(Say::Hosts(hosts))) => self.learn_hosts(cx, space, &hosts),
             (_, Ok(Say::Refusal(_))) => {
                 self.count("was_refused");

@@ -131,6 +131,8 @@ fn nobody_unknown_is_answered() {
         Some(wire::request::Body::Heads(heads)),
         Some(wire::request::Body::Charter(wire::CharterQuery { h: "00".into() })),
         Some(wire::request::Body::Hosts(wire::HostsQuery { h: "00".into() })),
+        Some(wire::request::Body::Log(wire::LogQuery { h: "00".into(), grants: vec![vec![1; 32]], from: 0 })),
+        Some(wire::request::Body::Work(wire::Work { h: "00".into(), renew: vec![vec![1; 32]], ..Default::default() })),
         Some(wire::request::Body::Join(join)),
         None,
     ];

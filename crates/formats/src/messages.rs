@@ -94,8 +94,11 @@ describe! {
     Range { host, incarnation, from, to }
     PullPage { events, last, refusal, parts, floors }
     CheckpointManifest { tips, parts }
-    Work { h, ops, renew, room, rig }
+    Work { h, ops, renew, room, rig, used }
+    Used { grant, tokens_in, tokens_out, money_micros, note, progress }
     WorkAnswer { ops, renewed, ended, slots_free }
+    LogQuery { h, grants, from }
+    LogPart { run, bytes, next, ended }
 }
 
 impl Describe for wire::Request {
@@ -108,6 +111,7 @@ impl Describe for wire::Request {
             Some(request::Body::Charter(it)) => json!({"charter": it.describe()}),
             Some(request::Body::Hosts(it)) => json!({"hosts": it.describe()}),
             Some(request::Body::Work(it)) => json!({"work": it.describe()}),
+            Some(request::Body::Log(it)) => json!({"log": it.describe()}),
         }
     }
 }
@@ -123,6 +127,7 @@ impl Describe for wire::Response {
             Some(response::Body::Charter(it)) => json!({"charter": it.describe()}),
             Some(response::Body::Hosts(it)) => json!({"hosts": it.describe()}),
             Some(response::Body::Work(it)) => json!({"work": it.describe()}),
+            Some(response::Body::Log(it)) => json!({"log": it.describe()}),
         }
     }
 }

@@ -118,6 +118,19 @@ fn messages() -> Part {
             })),
         ),
         (
+            "wire/request/log",
+            ask(Ask::Log(wire::LogQuery { h: "ab".into(), grants: vec![vec![9; 32], vec![8; 32]], from: 4_096 })),
+        ),
+        (
+            "wire/response/log",
+            say(Say::Log(wire::LogPart {
+                run: vec![8; 32],
+                bytes: b"all tests pass\n".to_vec(),
+                next: 4_111,
+                ended: true,
+            })),
+        ),
+        (
             "wire/response/work",
             say(Say::Work(wire::WorkAnswer {
                 ops: vec![b"{}".to_vec()],

@@ -251,6 +251,8 @@ impl World {
                 let input = Input::Work(WorkInput::Ended { run, outcome });
                 self.later(after, Due::Input(at, boots, Box::new(input)));
             }
+            // Nobody asks for logs here.
+            WorkEffect::ReadLog { .. } => {}
             WorkEffect::Stop { run, why } => {
                 let line = format!("{} stops {}: {why}", self.nodes[at].name, run.fmt_short());
                 self.note(&line);

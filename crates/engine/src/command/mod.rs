@@ -8,7 +8,7 @@ use crate::input::{RunReport, WorkspaceKind};
 use crate::records::work::RunnerRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use types::Limit;
+use types::{EventId, Limit};
 
 /// A method of the local API with its parameters: `{"method": "beads.set", "params": {…}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +86,21 @@ pub enum Command {
         at: SpaceRef,
         /// Its shown id.
         id: String,
+    },
+    /// A part of what the program printed that worked on a bead, wherever that was.
+    #[serde(rename = "work.log")]
+    WorkLog {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
+        /// Of which run, as an earlier answer named it; the newest by default.
+        #[serde(default)]
+        run: Option<EventId>,
+        /// Where the part begins, in bytes.
+        #[serde(default)]
+        from: u64,
     },
     /// Results that wait for a person.
     #[serde(rename = "work.review")]

@@ -37,6 +37,7 @@ impl Engine {
             Command::Sling(order) => self.sling(cx, call, &order),
             Command::WorkLs { at, all } => self.work_ls(cx, &at, all),
             Command::WorkShow { at, id } => self.work_show(cx, &at, &id),
+            Command::WorkLog { at, id, run, from } => self.work_log(cx, call, &at, &id, (run, from)),
             Command::WorkReview { at } => self.work_review(cx, &at),
             Command::WorkCancel { at, id, reason } => self.work_cancel(cx, &at, &id, reason.as_deref()),
             Command::WorkResult { at, id, failed, commit, text } => {

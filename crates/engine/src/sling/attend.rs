@@ -261,7 +261,7 @@ impl Engine {
     }
 
     /// Whether a host belongs to whoever owns this one.
-    fn same_owner(&self, space: &SpaceId, npub: &types::PubKey) -> bool {
+    pub(super) fn same_owner(&self, space: &SpaceId, npub: &types::PubKey) -> bool {
         let Some(charter) = self.spaces.get(space).map(|space| &space.charter) else { return false };
         let owner = |npub| charter.member(npub).map(|member| member.owner);
         owner(npub).is_some_and(|theirs| owner(&self.me) == Some(theirs))

@@ -11,6 +11,7 @@ mod convoy;
 mod coordinate;
 mod costs;
 mod ledger;
+mod log;
 mod people;
 mod report;
 mod review;
@@ -121,6 +122,9 @@ pub(crate) struct Sling {
     /// The epoch in which this host has begun to coordinate, per space.
     turns: BTreeMap<SpaceId, u64>,
     rooms: BTreeMap<PeerId, Room>,
+    /// Whom parts of logs are for that are being read.
+    readers: BTreeMap<u64, log::Reader>,
+    readers_made: u64,
     remembered: Remembered,
     ledgers: BTreeMap<SpaceId, ledger::Ledger>,
     /// Beads whose transcript or state changed since they were last looked at.
