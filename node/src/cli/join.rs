@@ -2,6 +2,7 @@
 
 use super::connect::{Cx, Node, describe};
 use super::output::{list, number, one_line, text};
+use super::runner;
 use super::setup::{self, Running};
 use super::space::attach;
 use crate::{CliError, Exit};
@@ -49,6 +50,9 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
     }
     let running = Running::start(&cx.home, args.no_service, false)?;
     let result = enter(cx, ticket, args.dir.as_deref(), args.workspace);
+    if let (Ok(_), Some(dir)) = (&result, &args.dir) {
+        runner::offer(cx, &super::connect::directory(dir)?, !args.yes)?;
+    }
     running.finish()?;
     let result = result?;
     cx.output.data(&result, |out| match &args.dir {

@@ -1,11 +1,11 @@
 //! `townmesh sling`: gives a bead to a worker, on this machine or another.
 
-use super::connect::{Cx, Node};
+use super::connect::Cx;
 use super::money::LimitArgs;
 use super::output::{number, one_line, text};
 use crate::{CliError, Exit};
 use engine::{BeadChange, Command, SlingOrder};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 /// How often a convoy is looked at that is waited for.
@@ -187,11 +187,6 @@ pub(super) fn describe(work: &Value) -> String {
         out.push_str(&format!(": {}", one_line(&work["why"], 200)));
     }
     out
-}
-
-/// A part of what a run on this machine printed.
-pub(super) fn log_part(node: &mut Node, run: &str, from: u64) -> Result<Value, CliError> {
-    node.raw("work.log", json!({"run": run, "from": from}), &mut |_| {})
 }
 
 #[cfg(test)]

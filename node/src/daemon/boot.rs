@@ -59,13 +59,7 @@ fn translate(event: Event) -> NetInput {
 }
 
 /// What people and programs on this machine ask for, until the control server ends.
-pub(super) async fn api(
-    inputs: Inputs,
-    mut incoming: mpsc::Receiver<Call>,
-    calls: Calls,
-    runners: Option<runner::Runners>,
-    stop: CancellationToken,
-) {
+pub(super) async fn api(inputs: Inputs, mut incoming: mpsc::Receiver<Call>, calls: Calls, stop: CancellationToken) {
     while let Some(call) = incoming.recv().await {
         match call.method.as_str() {
             "node.ping" => call.reply.done(Ok(json!({
@@ -75,11 +69,6 @@ pub(super) async fn api(
             "node.stop" => {
                 call.reply.done(Ok(json!({"stopping": true})));
                 stop.cancel();
-            }
-            "work.log" => {
-                let runners = runners.clone();
-                // Reading a log may wait for the disk.
-                tokio::task::spawn_blocking(move || call.reply.done(log(runners, &call.params)));
             }
             _ => match command(&call.method, call.params) {
                 Err(err) => call.reply.done(Err(err)),
@@ -92,19 +81,6 @@ pub(super) async fn api(
             },
         }
     }
-}
-
-/// Longest part of a log in one answer, in bytes.
-const LOG_BYTES_MAX: usize = 256 * 1024;
-
-/// A part of what a run printed: `{"run": id, "from": offset}`.
-fn log(runners: Option<runner::Runners>, params: &Value) -> Result<Value, ApiError> {
-    let run = params["run"].as_str().unwrap_or_default();
-    let runners =
-        runners.ok_or_else(|| error("no_runners", "no work can run here".to_owned(), &["townmesh status"]))?;
-    let part = runners.read_log(run, params["from"].as_u64().unwrap_or(0), LOG_BYTES_MAX);
-    let part = part.map_err(|err| error("no_log", err.to_string(), &["townmesh work show BEAD"]))?;
-    Ok(json!({"text": String::from_utf8_lossy(&part.bytes), "next": part.next, "ended": part.ended}))
 }
 
 /// The command that a call names.

@@ -227,7 +227,7 @@ impl Node {
             net,
             serving: Serving::new(self.store.clone(), tracker.clone()),
             workspaces: Workspaces::new(runtime.clone(), &inputs, tracker.clone(), self.cancel.clone(), self.tools),
-            work: Work::new(runtime, &inputs, tracker.clone(), self.cancel.clone(), self.runners.clone()),
+            work: Work::new(runtime, &inputs, tracker.clone(), self.cancel.clone(), self.runners),
         };
         let turn = Turn { engine: self.engine, store: self.store.clone(), performer };
         let (end, engine_ended) = oneshot::channel();
@@ -244,7 +244,7 @@ impl Node {
             // The queue is empty: it takes the few of them.
             let _full = inputs.try_send(Input::Net(NetInput::Listening(address)));
         }
-        feed(&self.cancel, &tracker, inputs, events, Api { calls_in, calls, runners: self.runners });
+        feed(&self.cancel, &tracker, inputs, events, Api { calls_in, calls });
         tracker.close();
         Ok(Ended { engine: engine_ended, tracker, store: self.store })
     }
@@ -254,7 +254,6 @@ impl Node {
 struct Api {
     calls_in: mpsc::Receiver<control::Call>,
     calls: Calls,
-    runners: Result<runner::Runners, String>,
 }
 
 /// Starts what makes inputs; all of it ends with `cancel`.
@@ -265,7 +264,7 @@ fn feed(
     events: Option<mpsc::Receiver<net::Event>>,
     api: Api,
 ) {
-    let Api { calls_in, calls, runners } = api;
+    let Api { calls_in, calls } = api;
     let spawn = |task: Pin<Box<dyn Future<Output = ()> + Send>>| {
         let cancel = cancel.clone();
         tracker.spawn(async move {
@@ -273,7 +272,7 @@ fn feed(
         });
     };
     spawn(Box::pin(boot::ticks(inputs.clone(), calls.clone())));
-    spawn(Box::pin(boot::api(inputs.clone(), calls_in, calls, runners.ok(), cancel.clone())));
+    spawn(Box::pin(boot::api(inputs.clone(), calls_in, calls, cancel.clone())));
     if let Some(events) = events {
         spawn(Box::pin(boot::network(inputs, events)));
     }

@@ -1,7 +1,8 @@
 //! Slung work on this host: from the engine's word to a program that runs, and back.
 
 use super::inputs::Inputs;
-use engine::{Ended, Input, Outcome, RunReport, WorkEffect, WorkInput};
+use engine::{Ended, Input, LogPart, Outcome, RunReport, WorkEffect, WorkInput};
+use proto::limits::LOG_PART_BYTES_MAX;
 use runner::{End, Event, Job, Report, Runners, Sandbox};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ impl Work {
     /// Carries one effect out; never waits.
     pub(super) fn perform(&mut self, effect: WorkEffect, own: &mut VecDeque<Input>) {
         match effect {
+            WorkEffect::ReadLog { token, runs, from } => self.read_log(token, runs, from),
             WorkEffect::Stop { run, why } => match self.lock().get(&run) {
                 Some(job) => job.cancel(&why),
                 None => own.push_back(ended(run, outcome(End::Cancelled))),
@@ -94,9 +96,35 @@ impl Work {
         Ok(())
     }
 
+    fn read_log(&self, token: u64, runs: Vec<EventId>, from: u64) {
+        let (runners, inputs) = (self.runners.clone(), self.inputs.upgrade());
+        // Reading a log may wait for the disk.
+        self.tracker.spawn_blocking_on(
+            move || {
+                let part = runners.and_then(|runners| log_part(&runners, &runs, from));
+                if let Some(inputs) = inputs {
+                    let _ended = inputs.blocking_send(Input::Work(WorkInput::LogRead { token, part }));
+                }
+            },
+            &self.runtime,
+        );
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<EventId, runner::Handle>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A part of the first log that there is.
+fn log_part(runners: &Runners, runs: &[EventId], from: u64) -> Result<LogPart, String> {
+    let mut why = "there is no such log".to_owned();
+    for run in runs {
+        match runners.read_log(&run.to_string(), from, LOG_PART_BYTES_MAX) {
+            Ok(part) => return Ok(LogPart { run: *run, bytes: part.bytes, next: part.next, ended: part.ended }),
+            Err(err) => why = err.to_string(),
+        }
+    }
+    Err(why)
 }
 
 /// Hands on what a program says until it ends; `None`: its end was never told.

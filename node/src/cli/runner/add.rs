@@ -1,5 +1,6 @@
 //! `townmesh runner add`.
 
+use super::presets::Preset;
 use crate::cli::connect::{Cx, directory, utf8};
 use crate::cli::sling::milliseconds;
 use crate::{CliError, Exit};
@@ -9,9 +10,9 @@ use std::path::PathBuf;
 
 /// Flags of `runner add`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("who").required(true).args(["argv", "manual"]),
+#[command(group = clap::ArgGroup::new("who").required(true).args(["argv", "manual", "preset"]),
     after_help = "Examples:\n  townmesh runner add max --rig app --repo ~/app --slots 2 -- ./agent.sh\n  \
-    townmesh runner add me --manual\n\n\
+    townmesh runner add claude --preset claude --repo ~/app\n  townmesh runner add me --manual\n\n\
     The program runs in a fresh git worktree, without a shell. It gets the bead as JSON on stdin and TOWNMESH_BEAD,\n\
     TOWNMESH_ATTEMPT, TOWNMESH_BASE in its environment. Exit code 0: done, what it changed is committed; 75: later; anything\n\
     else: failed. A line {\"note\":\"...\"} on descriptor 3 is a note. Another owner's work runs in a sandbox (bubblewrap) only.")]
@@ -46,6 +47,9 @@ pub struct Args {
     /// A person works, and says when it is done: townmesh work result
     #[arg(long)]
     manual: bool,
+    /// An agent that is known by name: townmesh runner presets
+    #[arg(long, value_enum, value_name = "NAME")]
+    preset: Option<Preset>,
     /// The program and its arguments
     #[arg(last = true, value_name = "ARGV")]
     argv: Vec<String>,
@@ -60,7 +64,7 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
     let runner = RunnerRecord {
         rig: args.rig,
         slots: args.slots,
-        argv: args.argv,
+        argv: args.preset.map_or(args.argv, Preset::argv),
         repo,
         push: args.push,
         time_ms: args.time,

@@ -2,7 +2,10 @@
 
 mod add;
 mod ls;
+mod presets;
 mod rm;
+
+pub(super) use presets::offer;
 
 use super::connect::Cx;
 use crate::{CliError, Exit};
@@ -12,7 +15,7 @@ use clap::Subcommand;
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "Examples:\n  townmesh runner ls\n  townmesh runner add max --slots 2 -- claude -p \"work on the bead on stdin\""
+    after_help = "Examples:\n  townmesh runner ls\n  townmesh runner add max --slots 2 --preset claude"
 )]
 pub struct Args {
     /// What to do
@@ -27,6 +30,8 @@ enum Action {
     Add(add::Args),
     /// List this machine's runners
     Ls(ls::Args),
+    /// List agents that are known by name
+    Presets(presets::Args),
     /// Take a runner away
     Rm(rm::Args),
 }
@@ -35,6 +40,7 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
     match args.command {
         Action::Add(args) => add::run(cx, args),
         Action::Ls(args) => ls::run(cx, &args),
+        Action::Presets(args) => presets::run(cx, &args),
         Action::Rm(args) => rm::run(cx, &args),
     }
 }

@@ -1,8 +1,7 @@
-//! `townmesh work log`: what a program on this machine printed while it worked on a bead.
+//! `townmesh work log`: what a program printed while it worked on a bead, here or on another machine.
 
 use crate::cli::connect::Cx;
 use crate::cli::output::{number, text};
-use crate::cli::sling::log_part;
 use crate::{CliError, Exit};
 use engine::Command;
 use serde_json::json;
@@ -14,9 +13,8 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Flags of `work log`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  townmesh work log app-x1\n  townmesh work log -f app-x1\n\nOnly of work on this machine."
-)]
+#[command(after_help = "Examples:\n  townmesh work log app-x1\n  townmesh work log -f app-x1\n\n\
+    The log stays on the machine where the program ran: it has to be connected.")]
 pub struct Args {
     /// The bead
     #[arg(value_name = "BEAD")]
@@ -28,13 +26,10 @@ pub struct Args {
 
 pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
     let mut node = cx.connect()?;
-    let work = node.call(&Command::WorkShow { at: cx.at(), id: args.id.clone() })?;
-    let Some(run) = work["run"].as_str().map(str::to_owned) else {
-        return Err(CliError::new("no_log", format!("nothing worked on {} here", args.id)).hint("townmesh work ls"));
-    };
-    let (mut from, mut all) = (0, String::new());
+    let (mut run, mut from, mut all) = (None, 0, String::new());
     loop {
-        let part = log_part(&mut node, &run, from)?;
+        let part = node.call(&Command::WorkLog { at: cx.at(), id: args.id.clone(), run, from })?;
+        run = text(&part, "run").parse().ok();
         let next = number(&part, "next");
         if cx.output.json() {
             all.push_str(text(&part, "text"));
