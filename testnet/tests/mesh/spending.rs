@@ -121,7 +121,7 @@ fn is_used_up(why: &str) -> bool {
 fn what_a_worker_says_is_seen_on_the_other_machine() {
     let dir = tempfile::tempdir().unwrap();
     let text = format!(
-        "#!/bin/sh\necho '{{\"note\":\"reads\"}}' >&3\necho '{{\"progress\":40}}' >&3\nuntil [ -e '{}/go' ]; do sleep 0.05; done\n",
+        "#!/bin/sh\necho 'hello from afar'\necho '{{\"note\":\"reads\"}}' >&3\necho '{{\"progress\":40}}' >&3\nuntil [ -e '{}/go' ]; do sleep 0.05; done\n",
         dir.path().display()
     );
     let program = script(dir.path(), "talks.sh", &text).unwrap();
@@ -138,7 +138,11 @@ fn what_a_worker_says_is_seen_on_the_other_machine() {
     assert_eq!((&work["note"], &work["used"]["money_micros"]), (&json!("half of it"), &json!(250_000)));
     let nobody = net[0].cli(&["work", "note", &id, "x"]).unwrap();
     assert!(nobody.stderr.contains("nobody works on"), "{nobody:?}");
+    let log = net[0].cli(&["work", "log", &id]).unwrap();
+    assert_eq!(log.stdout, "hello from afar\n", "{log:?}");
     std::fs::write(dir.path().join("go"), "").unwrap();
+    let followed = net[0].cli(&["work", "log", "-f", &id]).unwrap();
+    assert_eq!((followed.exit, followed.stdout.as_str()), (0, "hello from afar\n"), "it ends with the program");
     closed(net.nodes(), &id).unwrap();
     let by_host = net[1].json(&["costs", "--by", "host"]).unwrap();
     assert_eq!((&by_host["lines"][0]["of"], &by_host["lines"][0]["tokens_in"]), (&json!(net[1].name), &json!(7)));
@@ -209,4 +213,33 @@ fn a_sandboxed_run_sees_no_home_no_keys_no_network() {
             assert!(log.contains("host.key") && log.contains("REACHED"), "the probes find what can be found: {log}");
         }
     }
+}
+
+#[test]
+fn a_log_is_read_where_the_program_ran_and_an_agent_known_by_name_is_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        format!("#!/bin/sh\ncat >'{0}/bead'\necho \"$1 $3 $4\" >'{0}/args'\necho worked\n", dir.path().display());
+    script(dir.path(), "claude", &text).unwrap();
+    let mut net = started(2, 5).unwrap();
+    net[1].kill().unwrap();
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    net[1].env.insert("PATH".to_owned(), path);
+    net[1].up().unwrap();
+    let known = net[1].json(&["runner", "presets"]).unwrap();
+    assert_eq!((&known[0]["preset"], &known[0]["here"]), (&json!("claude"), &json!(true)), "{known}");
+    let added = net[1].cli(&["runner", "add", "claude", "--preset", "claude", "--no-repo"]).unwrap();
+    assert_eq!(added.exit, 0, "{added:?}");
+    let id = bead(net.nodes(), "for an agent").unwrap();
+    net[0].json(&["sling", &id, &net[1].name, "--wait"]).unwrap();
+    let given = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    assert!(given("bead").contains("for an agent"));
+    assert_eq!(given("args"), "-p --permission-mode acceptEdits\n");
+    assert_eq!(net[0].cli(&["work", "log", &id]).unwrap().stdout, "worked\n");
+    net[1].kill().unwrap();
+    let away = wait_until("the worker is seen to be away", PATIENCE, || {
+        let log = net[0].cli(&["work", "log", &id])?;
+        Ok(if log.stderr.contains("is not connected") { Ok(log) } else { Err(format!("{log:?}")) })
+    });
+    assert_ne!(away.unwrap().exit, 0);
 }
