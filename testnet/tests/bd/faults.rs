@@ -34,6 +34,16 @@ case "$mode $*" in
     kill -9 $!
     echo killed >>"$0.killed"
     exit 137 ;;
+  cut*" export "*)
+    "$real" "$@" &
+    sleep "0.$((RANDOM % 2))"
+    kill -9 $!
+    exit 137 ;;
+  hangs*" import "*)
+    "$real" "$@" <&0 &
+    kill -STOP $!
+    echo hangs >>"$0.hangs"
+    wait ;;
   old*" version"*) "$real" "$@" | sed 's/"version": *"[0-9]*/"version": "0/'; exit 0 ;;
 esac
 exec "$real" "$@"
@@ -161,6 +171,14 @@ fn whatever_is_wrong_with_bd_nothing_is_lost_and_it_goes_on() {
 
     stage.mode("garbage").unwrap();
     stage.survives("garbage", "unexpected answer", Can::Work, || well(&stage)).unwrap();
+
+    stage.mode("cut").unwrap();
+    stage.survives("cut", "ended before it was done", Can::Work, || well(&stage)).unwrap();
+
+    stage.mode("hangs").unwrap();
+    stage.survives("hangs", "took longer than", Can::Nothing, || well(&stage)).unwrap();
+    let hung = std::fs::read_to_string(stage.bd.with_extension("hangs")).unwrap().lines().count();
+    println!("bd was stopped {hung} times in the middle of an import");
 
     stage.mode("killed").unwrap();
     stage.survives_kills().unwrap();
