@@ -27,7 +27,9 @@ mod workspace;
 
 pub use boot::{Boot, BootError};
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, CheckpointError, CheckpointRule};
-pub use command::{BATCH_MAX, BeadChange, BeadEdit, Choice, Command, CostsBy, FieldValue, SlingOrder, SpaceRef};
+pub use command::{
+    BATCH_MAX, BeadChange, BeadEdit, Choice, Command, CostsBy, FieldValue, JudgeOrder, SlingOrder, SpaceRef,
+};
 pub use effect::{Effect, NetEffect, Verdict, WorkEffect, WorkspaceEffect};
 pub use engine::Engine;
 pub use entropy::Entropy;

@@ -409,6 +409,8 @@ fn values() -> Part {
         used: types::Usage { tokens_in: 1_000, tokens_out: 200, money_micros: 30_000 },
         told: types::Usage::default(),
         done: false,
+        tentative: false,
+        prepared: None,
     };
     let runner = work::RunnerRecord {
         rig: "app".into(),

@@ -170,3 +170,47 @@ fn a_worker_that_is_killed_at_named_points_works_on() {
 fn both_killed_at_named_points() {
     kills(&[0, 1]);
 }
+
+#[test]
+fn work_that_is_begun_while_cut_off_is_adopted_or_closes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("#!/bin/sh\necho \"$TOWNMESH_BEAD\" >>'{}/runs'\n", dir.path().display());
+    let mut net = started(2, 5).unwrap();
+    runner(&net[1], "agent", &script(dir.path(), "works.sh", &text).unwrap()).unwrap();
+    let wanted = bead(net.nodes(), "on the road").unwrap();
+    let unwanted = bead(net.nodes(), "done by somebody else").unwrap();
+    let early = net[1].cli(&["work", "begin", &wanted]).unwrap();
+    assert!(early.exit != 0 && early.stderr.contains("can be reached"), "{early:?}");
+    net[0].kill().unwrap();
+    wait_until("the coordinator is seen to be away", PATIENCE, || {
+        let begun = net[1].cli(&["work", "begin", &wanted])?;
+        Ok(if begun.exit == 0 { Ok(()) } else { Err(begun.stderr) })
+    })
+    .unwrap();
+    for id in [&wanted, &unwanted] {
+        if id == &unwanted {
+            net[1].json(&["work", "begin", id]).unwrap();
+        }
+        let work = until(&net[1], id, "is prepared", |work| work["prepared"] == true).unwrap();
+        assert_eq!((&work["state"], &work["tentative"]), (&Value::from("offered"), &Value::from(true)));
+        assert_eq!(net[1].json(&["beads", "show", id]).unwrap()["bead"]["status"], "open", "it closes nothing");
+    }
+    // What is prepared survives the machine, and is not done again.
+    net[1].kill().unwrap();
+    net[0].up_with(&["--offline"]).unwrap();
+    net[0].json(&["beads", "close", &unwanted, "--reason", "done at the desk"]).unwrap();
+    net[0].kill().unwrap();
+    net[1].up().unwrap();
+    net[0].up().unwrap();
+    closed(net.nodes(), &wanted).unwrap();
+    let work = until(&net[0], &wanted, "is accepted", |work| work["state"] == "accepted").unwrap();
+    done_once(&work).unwrap();
+    let lost = until(&net[1], &unwanted, "is over", |work| work["state"] == "cancelled").unwrap();
+    assert!(
+        lost["why"].as_str().unwrap().contains("closed") && lost["grants"].as_array().unwrap().is_empty(),
+        "{lost}"
+    );
+    assert_eq!(net[0].json(&["beads", "show", &unwanted]).unwrap()["bead"]["close_reason"], "done at the desk");
+    let runs = std::fs::read_to_string(dir.path().join("runs")).unwrap();
+    assert_eq!(runs.lines().collect::<Vec<_>>(), [wanted.as_str(), unwanted.as_str()], "each was worked on once");
+}

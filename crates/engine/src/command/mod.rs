@@ -2,7 +2,7 @@
 
 mod parts;
 
-pub use parts::{BATCH_MAX, BeadChange, BeadEdit, Choice, CostsBy, FieldValue, SlingOrder, SpaceRef};
+pub use parts::{BATCH_MAX, BeadChange, BeadEdit, Choice, CostsBy, FieldValue, JudgeOrder, SlingOrder, SpaceRef};
 
 use crate::input::{RunReport, WorkspaceKind};
 use crate::records::work::RunnerRecord;
@@ -87,6 +87,21 @@ pub enum Command {
         /// Its shown id.
         id: String,
     },
+    /// Begins to work on a bead here although whoever grants work cannot be reached: prepared until there is a grant.
+    #[serde(rename = "work.begin")]
+    WorkBegin {
+        /// Which space.
+        #[serde(default)]
+        at: SpaceRef,
+        /// Its shown id.
+        id: String,
+        /// Which runner; any by default.
+        #[serde(default)]
+        runner: Option<String>,
+        /// The commit to begin at, a whole id.
+        #[serde(default)]
+        base: Option<String>,
+    },
     /// A part of what the program printed that worked on a bead, wherever that was.
     #[serde(rename = "work.log")]
     WorkLog {
@@ -141,21 +156,7 @@ pub enum Command {
     },
     /// A person takes a result that waits for review, or turns it down.
     #[serde(rename = "work.judge")]
-    WorkJudge {
-        /// Which space.
-        #[serde(default)]
-        at: SpaceRef,
-        /// Its shown id.
-        id: String,
-        /// Which attempt, if several wait.
-        #[serde(default)]
-        attempt: Option<u64>,
-        /// Taken: the bead is closed, if it is open.
-        good: bool,
-        /// Why.
-        #[serde(default)]
-        reason: Option<String>,
-    },
+    WorkJudge(JudgeOrder),
     /// What is said of work on this machine while it goes on.
     #[serde(rename = "work.report")]
     WorkReport {

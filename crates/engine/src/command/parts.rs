@@ -69,6 +69,22 @@ pub struct SlingOrder {
     pub wait: bool,
 }
 
+/// What a person makes of a result that waits for review.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JudgeOrder {
+    /// Which space.
+    pub at: SpaceRef,
+    /// The bead's shown id.
+    pub id: String,
+    /// Which attempt, if several wait.
+    pub attempt: Option<u64>,
+    /// Taken: the bead is closed, if it is open.
+    pub good: bool,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// How costs are added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

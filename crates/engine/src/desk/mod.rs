@@ -37,15 +37,14 @@ impl Engine {
             Command::Sling(order) => self.sling(cx, call, &order),
             Command::WorkLs { at, all } => self.work_ls(cx, &at, all),
             Command::WorkShow { at, id } => self.work_show(cx, &at, &id),
+            Command::WorkBegin { at, id, runner, base } => self.work_begin(cx, &at, &id, runner, base),
             Command::WorkLog { at, id, run, from } => self.work_log(cx, call, &at, &id, (run, from)),
             Command::WorkReview { at } => self.work_review(cx, &at),
             Command::WorkCancel { at, id, reason } => self.work_cancel(cx, &at, &id, reason.as_deref()),
             Command::WorkResult { at, id, failed, commit, text } => {
                 self.work_result(cx, &at, &id, failed, commit, text)
             }
-            Command::WorkJudge { at, id, attempt, good, reason } => {
-                self.work_judge(cx, &at, &id, attempt, good, reason.as_deref())
-            }
+            Command::WorkJudge(order) => self.work_judge(cx, &order),
             Command::WorkReport { at, id, report } => self.work_report(cx, &at, &id, &report),
             Command::Costs { at, by, since } => self.costs(cx, &at, by, since.as_deref()),
             Command::BudgetLs { at } => self.budget_ls(cx, &at),

@@ -3,6 +3,7 @@
 //! Keys: `o` ‖ space (32) ‖ bead id → nothing (an offer of it is open); `h` ‖ run (32) → [`HookRecord`];
 //! `r` ‖ name → [`RunnerRecord`]; `t` ‖ space → the epoch in which this host has begun to coordinate. Values: postcard.
 
+use crate::Outcome;
 use serde::{Deserialize, Serialize};
 use types::{EventId, Fence, Limit, SpaceId, Usage};
 
@@ -31,6 +32,10 @@ pub struct HookRecord {
     pub told: Usage,
     /// The result is signed; what is awaited is the coordinator's word.
     pub done: bool,
+    /// Nobody has granted it yet: `grant` is the offer under which it was begun.
+    pub tentative: bool,
+    /// What came of it, while it waits for a grant.
+    pub prepared: Option<Outcome>,
 }
 
 /// A program that works on beads here.

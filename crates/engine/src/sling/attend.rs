@@ -33,6 +33,12 @@ impl Engine {
                 Some(grant) if !hook.record.done && hook.stopping.is_none() => {
                     return self.carry_over(cx, at, &shown, run, grant);
                 }
+                None if hook.record.tentative && hook.stopping.is_none() => {
+                    return match self.still_wanted(at, &run, &transcript) {
+                        Ok(()) => Ok(()),
+                        Err(why) => self.stop(cx, &run, &why),
+                    };
+                }
                 _ if hook.record.done => self.unhook(cx, &run)?,
                 _ => {
                     let known = transcript.by_id(&under);
@@ -87,6 +93,8 @@ impl Engine {
             used: Usage::default(),
             told: Usage::default(),
             done: false,
+            tentative: false,
+            prepared: None,
         };
         cx.txn.put_record(Table::Work, work::hook_key(&grant.id), &record);
         self.sling.hooks.insert(grant.id, Hook::new(record, cx.up));
@@ -103,7 +111,8 @@ impl Engine {
         run: EventId,
         grant: &Grant,
     ) -> Result<(), ViewError> {
-        // Under the new grant it is counted anew.
+        let tentative = self.sling.hooks.get(&run).is_some_and(|hook| hook.record.tentative);
+        // Under the new grant it is counted anew; what was used without one belongs to its first.
         self.say_usage(cx, &run)?;
         if grant.accepted.is_none() {
             let runner = self.sling.hooks.get(&run).map(|hook| hook.record.runner.clone()).unwrap_or_default();
@@ -116,9 +125,14 @@ impl Engine {
             hook.record.fence = grant.fence;
             hook.record.lease_ms = grant.terms.lease_ms;
             hook.record.cap = grant.terms.cap;
-            hook.record.used = Usage::default();
-            hook.record.told = Usage::default();
+            if !tentative {
+                hook.record.used = Usage::default();
+                hook.record.told = Usage::default();
+            }
             cx.txn.put_record(Table::Work, work::hook_key(&run), &hook.record);
+        }
+        if tentative {
+            self.adopt_work(cx, &run)?;
         }
         self.renew_soon(cx, run)
     }
@@ -181,6 +195,9 @@ impl Engine {
     }
 
     pub(super) fn ask_for_renewal(&mut self, cx: &mut Cx<'_>, run: &EventId) -> Result<(), ViewError> {
+        if self.sling.hooks.get(run).is_some_and(|hook| hook.record.tentative) {
+            return self.go_on_tentatively(cx, run);
+        }
         let Some(hook) = self.sling.hooks.get_mut(run) else { return Ok(()) };
         let again = ASK_AGAIN_MS.min(hook.record.lease_ms / RENEWALS_PER_LEASE / 2).max(1);
         hook.renew_at = cx.up.plus_ms(again);
@@ -232,13 +249,13 @@ impl Engine {
     }
 
     /// Tells the runner to begin, or to go on after a restart.
-    fn begin(&mut self, cx: &mut Cx<'_>, run: EventId, record: &HookRecord) -> Result<(), ViewError> {
+    pub(super) fn begin(&mut self, cx: &mut Cx<'_>, run: EventId, record: &HookRecord) -> Result<(), ViewError> {
         let Ok(bead) = record.bead.parse() else { return Ok(()) };
         let at: At = (SpaceId(record.space), bead);
         let Some((shown, transcript)) = self.transcript(cx, &at)? else { return Ok(()) };
         let offer = transcript.grants.values().find(|grant| grant.id.0 == record.grant).map(|grant| grant.offer);
         let offered_by = transcript.offers.iter().find(|known| Some(known.id) == offer).map(|offer| offer.by);
-        let foreign = !offered_by.is_some_and(|by| self.same_owner(&at.0, &by));
+        let foreign = !record.tentative && !offered_by.is_some_and(|by| self.same_owner(&at.0, &by));
         let Some(runner) = self.sling.runners.get(&record.runner).cloned() else {
             let text = format!("the runner \"{}\" is gone", record.runner);
             return self.run_ended(cx, run, Outcome { ended: Ended::Later, commit: None, branch: None, text });
@@ -273,12 +290,17 @@ impl Engine {
         let Ok(bead) = hook.record.bead.parse() else { return Ok(()) };
         let at: At = (SpaceId(hook.record.space), bead);
         let stopped = hook.stopping.is_some();
+        if hook.record.tentative && !stopped {
+            self.prepared_tentatively(cx, &run, outcome);
+            return Ok(());
+        }
         let Some((shown, _)) = self.transcript(cx, &at)? else {
             return self.unhook(cx, &run);
         };
         // A run that was stopped and made nothing has nothing to say.
         let unsigned = hook.record.used != hook.record.told;
-        if (!stopped || unsigned || outcome.commit.is_some()) && self.may_write(&at.0).is_ok() {
+        if !hook.record.tentative && (!stopped || unsigned || outcome.commit.is_some()) && self.may_write(&at.0).is_ok()
+        {
             let grant = (EventId(hook.record.grant), hook.record.fence);
             let ended = if stopped && outcome.ended != Ended::Done { Ended::Stopped } else { outcome.ended };
             let text = hook.stopping.clone().filter(|_| outcome.text.is_empty() || ended == Ended::Stopped);

@@ -83,7 +83,7 @@ impl Engine {
         self.slung(cx, call, order.wait, &at, offer)
     }
 
-    fn terms(&self, space: &SpaceId, order: &SlingOrder, target: &str) -> Result<Terms, ApiError> {
+    pub(super) fn terms(&self, space: &SpaceId, order: &SlingOrder, target: &str) -> Result<Terms, ApiError> {
         let Some((parsed, rig)) = Target::parse(target) else {
             return Err(ApiError::new("bad_target", format!("\"{}\" is no target", step::text(target)))
                 .hint("any, HOST, HOST:RIG or HOST:RIG/ROLE/NAME"));
@@ -110,7 +110,7 @@ impl Engine {
     }
 
     /// Whether a bead can be worked on: open, and not blocked by another one here.
-    fn may_begin(&self, cx: &Cx<'_>, at: &At, shown: &Shown) -> Result<(), ApiError> {
+    pub(super) fn may_begin(&self, cx: &Cx<'_>, at: &At, shown: &Shown) -> Result<(), ApiError> {
         let status = shown.bead.text("status");
         if !matches!(status, "open" | "in_progress" | "hooked") {
             return Err(ApiError::new("not_open", format!("{} is {status}", at.1))
@@ -263,7 +263,10 @@ impl Engine {
         if let Some(out) = out.as_object_mut() {
             out.insert("offers".into(), offers.into());
             out.insert("grants".into(), grants.into());
-            out.insert("running_here".into(), hook.is_some_and(|hook| hook.started && !hook.record.done).into());
+            let runs = |hook: &super::Hook| hook.started && !hook.record.done && hook.record.prepared.is_none();
+            out.insert("running_here".into(), hook.is_some_and(runs).into());
+            out.insert("tentative".into(), hook.is_some_and(|hook| hook.record.tentative).into());
+            out.insert("prepared".into(), hook.is_some_and(|hook| hook.record.prepared.is_some()).into());
             let of = |hook: &super::Hook| hook.record.space == at.0.0 && hook.record.bead == at.1.as_str();
             let run = self.sling.hooks.iter().find(|(_, hook)| of(hook)).map(|(run, _)| *run);
             let last = transcript.grants.values().rev().find(|grant| grant.worker == self.me).map(|grant| grant.id);

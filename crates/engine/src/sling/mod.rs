@@ -17,6 +17,7 @@ mod report;
 mod review;
 mod runners;
 pub(crate) mod step;
+mod tentative;
 mod transcript;
 mod turn;
 mod wire;

@@ -66,7 +66,7 @@ impl Engine {
         if hook.stopping.is_some() {
             return Ok(());
         }
-        let (cap, asked) = (hook.record.cap, hook.asked);
+        let (cap, asked) = (hook.record.cap, hook.asked || hook.record.tentative);
         if cap.reached_by(&hook.record.used) {
             // Whether the coordinator can be reached or not.
             return self.stop(cx, run, &ledger::cap_is_reached(&cap));
@@ -94,7 +94,7 @@ impl Engine {
         let Some(hook) = self.sling.hooks.get(run) else { return Ok(()) };
         let space = SpaceId(hook.record.space);
         let Ok(bead) = hook.record.bead.parse() else { return Ok(()) };
-        if hook.record.used == hook.record.told || self.may_write(&space).is_err() {
+        if hook.record.tentative || hook.record.used == hook.record.told || self.may_write(&space).is_err() {
             return Ok(());
         }
         let at: At = (space, bead);

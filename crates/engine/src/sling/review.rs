@@ -2,7 +2,7 @@
 
 use super::step::{self, Ended, Say};
 use super::transcript::Grant;
-use crate::command::SpaceRef;
+use crate::command::{JudgeOrder, SpaceRef};
 use crate::desk::Answer;
 use crate::engine::{Cx, Engine};
 use crate::error::ApiError;
@@ -33,15 +33,9 @@ impl Engine {
 
     /// A person takes a result that waits, or turns it down. Taken, it closes its bead, if that is open still: as an
     /// override, under no grant.
-    pub(crate) fn work_judge(
-        &mut self,
-        cx: &mut Cx<'_>,
-        at: &SpaceRef,
-        id: &str,
-        attempt: Option<u64>,
-        good: bool,
-        reason: Option<&str>,
-    ) -> Answer {
+    pub(crate) fn work_judge(&mut self, cx: &mut Cx<'_>, order: &JudgeOrder) -> Answer {
+        let JudgeOrder { at, id, attempt, good, reason } = order;
+        let (attempt, good) = (*attempt, *good);
         let (at, shown) = self.bead_of_work(cx, at, id)?;
         self.may_write(&at.0)?;
         let Some((_, transcript)) = self.transcript(cx, &at)? else { return Ok(None) };
@@ -65,7 +59,7 @@ impl Engine {
                 .hint(format!("townmesh work dismiss {id}")));
         }
         let (of, fence, grant_id): (EventId, _, _) = (*of, grant.fence, grant.id);
-        let why = format!("by {}: {}", self.actor(), step::text(reason.unwrap_or("no reason given")));
+        let why = format!("by {}: {}", self.actor(), step::text(reason.as_deref().unwrap_or("no reason given")));
         let worker = self.host_name(&at.0, &grant.worker);
         self.say(cx, at.0, &shown, Some((grant_id, fence)), &Say::Review { of, good, why }, Vec::new())?;
         if good && !super::coordinate::is_over(&shown) {

@@ -32,7 +32,7 @@ impl Engine {
     /// How many of its slots each runner uses.
     fn used(&self) -> BTreeMap<&str, u32> {
         let mut used = BTreeMap::new();
-        for hook in self.sling.hooks.values().filter(|hook| !hook.record.done) {
+        for hook in self.sling.hooks.values().filter(|hook| !hook.record.done && hook.record.prepared.is_none()) {
             *used.entry(hook.record.runner.as_str()).or_insert(0) += 1;
         }
         used

@@ -178,6 +178,17 @@ impl Play {
         };
         self.world.ask(from, add);
         self.world.wait(20)?;
+        if self.rng.chance(0.2) {
+            // On the road: whoever grants work cannot be reached, and it is begun nevertheless.
+            let begin = Command::WorkBegin { at: here(), id: id.clone(), runner: None, base: None };
+            let call = self.world.ask(from, begin);
+            self.world.wait(20)?;
+            if let Some(Ok(_)) = self.world.answer(from, call) {
+                self.slung.insert(id, from);
+                self.world.count("begun_without_a_grant");
+                return Ok(());
+            }
+        }
         let target = match self.rng.below(3) {
             0 => Some(format!("host{}", 1 + self.rng.below(self.world.nodes.len() as u64 - 1))),
             1 => Some("any".to_owned()),

@@ -3,7 +3,7 @@
 use crate::cli::connect::Cx;
 use crate::cli::sling::describe;
 use crate::{CliError, Exit};
-use engine::Command;
+use engine::{Command, JudgeOrder};
 
 /// Flags of `work accept`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub(super) fn dismiss(cx: &Cx<'_>, args: DismissArgs) -> Result<Exit, CliError> 
 
 fn judge(cx: &Cx<'_>, which: Which, good: bool) -> Result<Exit, CliError> {
     let Which { id, attempt, reason } = which;
-    let result = cx.call(&Command::WorkJudge { at: cx.at(), id, attempt, good, reason })?;
+    let result = cx.call(&Command::WorkJudge(JudgeOrder { at: cx.at(), id, attempt, good, reason }))?;
     cx.output.step(&describe(&result));
     cx.output.data(&result, |_| Ok(()))
 }

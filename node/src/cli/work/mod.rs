@@ -1,5 +1,6 @@
 //! `townmesh work …`: beads that were slung, here and elsewhere.
 
+mod begin;
 mod cancel;
 mod judge;
 mod log;
@@ -33,6 +34,8 @@ enum Action {
     Log(log::Args),
     /// List results that wait for a person
     Review(review::Args),
+    /// Work on a bead here while nobody can grant it
+    Begin(begin::Args),
     /// Take a result that waits for a person
     Accept(judge::AcceptArgs),
     /// Turn a result down that waits for a person
@@ -55,6 +58,7 @@ pub(super) fn run(cx: &Cx<'_>, args: Args) -> Result<Exit, CliError> {
         Action::Show(args) => show::run(cx, args),
         Action::Log(args) => log::run(cx, args),
         Action::Review(args) => review::run(cx, &args),
+        Action::Begin(args) => begin::run(cx, args),
         Action::Accept(args) => judge::accept(cx, args),
         Action::Dismiss(args) => judge::dismiss(cx, args),
         Action::Note(args) => report::note(cx, args),
