@@ -34,10 +34,19 @@ impl Control {
     /// # Errors
     /// The node's error, or that it does not answer.
     pub fn call(&mut self, method: &str, params: &Value) -> Result<Value> {
+        self.call_with(method, params, |_| {})
+    }
+
+    /// [`Control::call`]; `progress` hears at once what the node says before its result.
+    ///
+    /// # Errors
+    /// As [`Control::call`].
+    pub fn call_with(&mut self, method: &str, params: &Value, mut progress: impl FnMut(&Value)) -> Result<Value> {
         self.send(method, params)?;
         loop {
             let mut answer = self.read()?;
-            if answer.get("progress").is_some_and(|p| !p.is_null()) {
+            if let Some(told) = answer.get("progress").filter(|told| !told.is_null()) {
+                progress(told);
                 continue;
             }
             ensure!(answer["error"].is_null(), "{method}: {}", answer["error"]);

@@ -1,9 +1,9 @@
-//! Measures what townmesh costs and how fast it is, on real processes on this machine, beside git and the machine's own
-//! limits. `--json`: the last line on stdout is one JSON object. `scripts/bench` runs it.
+//! Measures what townmesh costs and how fast it is, on real processes on this machine, beside git, NATS and the
+//! machine's own limits. `--json`: the last line on stdout is one JSON object. `scripts/bench` runs it.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use testnet::bench::{self, ms, summary};
 use testnet::latency::{Times, over_git, over_mesh};
@@ -20,12 +20,14 @@ struct Asked {
     per_s: u32,
     seconds: u64,
     ops: usize,
+    slings: usize,
     samples: Option<PathBuf>,
     only: Vec<String>,
 }
 
-const USAGE: &str = "townmesh-bench [--json] [--beads N] [--edits N] [--nodes N,N…] [--per-s N] [--seconds N] [--ops N]
-               [--samples FILE] [--only edits,git,bd,rates,start,idle,join,mesh,history]";
+const USAGE: &str =
+    "townmesh-bench [--json] [--beads N] [--edits N] [--nodes N,N…] [--per-s N] [--seconds N] [--ops N] [--slings N]
+               [--samples FILE] [--only edits,git,bd,rates,start,idle,join,mesh,history,sling]";
 
 fn asked() -> Result<Asked> {
     let mut out = Asked {
@@ -36,6 +38,7 @@ fn asked() -> Result<Asked> {
         per_s: 300,
         seconds: 10,
         ops: 20_000,
+        slings: 300,
         samples: None,
         only: Vec::new(),
     };
@@ -50,6 +53,7 @@ fn asked() -> Result<Asked> {
             "--per-s" => out.per_s = value()?.parse()?,
             "--seconds" => out.seconds = value()?.parse()?,
             "--ops" => out.ops = value()?.parse()?,
+            "--slings" => out.slings = value()?.parse()?,
             "--samples" => out.samples = Some(value()?.into()),
             "--only" => out.only = value()?.split(',').map(str::to_owned).collect(),
             _ => bail!("unknown argument {arg}\n{USAGE}"),
@@ -73,6 +77,19 @@ impl Report {
     fn times(&mut self, name: &str, times: &Times) {
         self.samples.insert(name.to_owned(), times.raw_ms().into());
         self.put(name, summary(times));
+    }
+
+    fn slings(&mut self, name: &str, times: &bench::SlingTimes) {
+        let parts = [
+            ("granted_ms", &times.granted),
+            ("accepted_ms", &times.accepted),
+            ("started_ms", &times.started),
+            ("done_ms", &times.done),
+        ];
+        for (part, times) in parts {
+            self.samples.insert(format!("{name}_{part}"), times.raw_ms().into());
+        }
+        self.put(name, parts.iter().map(|(part, times)| ((*part).to_owned(), summary(times))).collect());
     }
 }
 
@@ -103,6 +120,9 @@ fn main() -> Result<()> {
     }
     if wants("join") {
         join(&asked, &mut report)?;
+    }
+    if wants("sling") {
+        sling(&asked, dir.path(), &mut report)?;
     }
     if wants("history") {
         history(&asked, &mut report)?;
@@ -189,6 +209,53 @@ fn pair(asked: &Asked, wants: &dyn Fn(&str) -> bool, report: &mut Report) -> Res
         report.times("cold_starts_ms", &times);
         report.put("cold_start_ms", ms(times.percentile(0.5)).into());
     }
+    Ok(())
+}
+
+/// A second node works for the first one; NATS and a watched file beside it.
+fn sling(asked: &Asked, dir: &Path, report: &mut Report) -> Result<()> {
+    let [empty, tree] = bench::RIGS;
+    let starts = bench::Starts::new(dir)?;
+    let program = starts.program(dir)?;
+    // Making a worktree is git's work, and slow: fewer of them say enough.
+    let in_tree = asked.slings.min(50);
+    let beads = |rig, count| bench::open_beads(rig, count + bench::WARM_UP);
+    let ((bare_ids, bare), (ids, lines), (tree_ids, tree_lines)) =
+        (beads("bare", asked.slings), beads(empty, asked.slings), beads(tree, in_tree));
+    let all = fixture::lines(asked.beads, 7);
+    {
+        let mut net = Net::new(2)?;
+        net.set_env("TOWNMESH_LOG", "warn");
+        net.found()?;
+        net[0].json(&["space", "detach", "."])?;
+        net.join_without_files(1)?;
+        let file = dir.join("beads.jsonl");
+        std::fs::write(&file, fixture::file(&[&all[..], &bare].concat()))?;
+        net[0].json(&["beads", "import", file.to_str().context("path")?])?;
+        net.converged()?;
+        bench::add_runners(&net[1], dir, &program)?;
+        report.slings("sling_without_files", &bench::sling_times(&net, &starts, empty, &bare_ids)?);
+    }
+    let mut net = Net::new(2)?;
+    net.set_env("TOWNMESH_LOG", "warn");
+    net[0].write_file(fixture::file(&[all, lines, tree_lines].concat()).as_bytes())?;
+    net.start()?;
+    net.converged()?;
+    net.files_equal()?;
+    bench::add_runners(&net[1], dir, &program)?;
+    report.slings("sling", &bench::sling_times(&net, &starts, empty, &ids)?);
+    report.slings("sling_in_worktree", &bench::sling_times(&net, &starts, tree, &tree_ids)?);
+    // As large as a grant's signed step.
+    let grant = json!({"kind": "grant", "body": "x".repeat(1_000)});
+    match std::env::var_os("TOWNMESH_NATS").filter(|path| !path.is_empty()) {
+        Some(program) => {
+            let times = bench::nats_requests(&PathBuf::from(program), &grant, asked.slings, bench::WARM_UP)?;
+            report.times("nats_request_ms", &times);
+        }
+        None => eprintln!("skipped: no nats-server (TOWNMESH_NATS; scripts/install-nats)"),
+    }
+    let watched = bench::file_watch(&dir.join("watched"), &grant, asked.slings, bench::WARM_UP)?;
+    report.times("file_watch_ms", &watched);
     Ok(())
 }
 
