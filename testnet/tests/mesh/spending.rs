@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::Path;
 use testnet::sling::{bead, closed, runner, runner_with, script, until};
-use testnet::{Net, Node, PATIENCE, wait_until};
+use testnet::{Net, Node, PATIENCE, fixture, wait_until};
 
 /// Tokens that a program says it used in each step.
 const STEP: u64 = 10;
@@ -221,10 +221,16 @@ fn a_log_is_read_where_the_program_ran_and_an_agent_known_by_name_is_started() {
     let text =
         format!("#!/bin/sh\ncat >'{0}/bead'\necho \"$1 $3 $4\" >'{0}/args'\necho worked\n", dir.path().display());
     script(dir.path(), "claude", &text).unwrap();
-    let mut net = started(2, 5).unwrap();
-    net[1].kill().unwrap();
+    let mut net = Net::new(2).unwrap();
+    net[0].write_file(fixture::file(&fixture::lines(5, 1)).as_bytes()).unwrap();
+    net.found().unwrap();
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
     net[1].env.insert("PATH".to_owned(), path);
+    testnet::latency::git(&net[1].work, &["init", "-q"]).unwrap();
+    let ticket = net.ticket().unwrap();
+    let joined = net[1].cli_with(&["join", "-", ".", "--no-service", "--name", "b"], &ticket).unwrap();
+    let told = joined.stderr.contains("townmesh runner add claude --preset claude");
+    assert!(joined.exit == 0 && told, "who cannot be asked is told: {joined:?}");
     net[1].up().unwrap();
     let known = net[1].json(&["runner", "presets"]).unwrap();
     assert_eq!((&known[0]["preset"], &known[0]["here"]), (&json!("claude"), &json!(true)), "{known}");

@@ -134,6 +134,11 @@ impl Ledger {
         self.grants.values()
     }
 
+    /// Whether a grant is known and was given to this worker.
+    pub(super) fn is_of(&self, grant: &EventId, worker: &PubKey) -> bool {
+        self.grants.get(grant).is_some_and(|entry| entry.spender.worker == *worker)
+    }
+
     fn sum(&self, day: Option<u64>, counts: impl Fn(&Spender) -> bool) -> Usage {
         let entries = self.grants.values().filter(|entry| counts(&entry.spender));
         entries.fold(Usage::default(), |sum, entry| sum.plus(entry.used(day)))
@@ -267,19 +272,10 @@ impl Engine {
     }
 
     /// A worker says what it used under a grant so far. Returns whether that is news.
-    pub(super) fn note_used(
-        &mut self,
-        cx: &Cx<'_>,
-        at: &At,
-        grant: &EventId,
-        worker: &PubKey,
-        used: Usage,
-    ) -> Result<bool, ViewError> {
+    pub(super) fn note_used(&mut self, cx: &Cx<'_>, at: &At, grant: &EventId, used: Usage) -> Result<bool, ViewError> {
         let today = day_of(cx.now);
         let ledger = self.ledger(cx, &at.0)?;
-        let Some(entry) = ledger.grants.get_mut(grant).filter(|entry| entry.spender.worker == *worker) else {
-            return Ok(false);
-        };
+        let Some(entry) = ledger.grants.get_mut(grant) else { return Ok(false) };
         let before = entry.live.map(|(_, used)| used).unwrap_or_default().most(entry.signed);
         let now = before.most(used);
         entry.live = Some((today, now));

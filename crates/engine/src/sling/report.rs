@@ -119,13 +119,13 @@ impl Engine {
         worker: &PubKey,
         heard: &Heard,
     ) -> Result<(), ViewError> {
-        if !self.coordinates(&at.0) || *heard == Heard::default() {
+        if !self.coordinates(&at.0) || *heard == Heard::default() || !self.ledger(cx, &at.0)?.is_of(grant, worker) {
             return Ok(());
         }
         if let Some(desk) = self.sling.desks.get_mut(at).filter(|desk| desk.grant == Some(*grant)) {
             desk.heard = (heard.percent, heard.note.clone());
         }
-        if !heard.used.is_nothing() && self.note_used(cx, at, grant, worker, heard.used)? {
+        if !heard.used.is_nothing() && self.note_used(cx, at, grant, heard.used)? {
             self.sling.stirred.insert(at.clone());
         }
         Ok(())
