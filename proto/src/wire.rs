@@ -240,7 +240,7 @@ pub struct CheckpointManifest {
 }
 /// What the two ends of slung work tell each other at once. The steps themselves are op events, which also travel like
 /// all others: this is the short way.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Work {
     /// The `h` tag of the space.
     #[prost(string, tag = "1")]
