@@ -3,6 +3,7 @@
 //! [`Net`] has [`Node`]s with homes and workspace directories of their own, on loopback, without mDNS. Nodes are steered
 //! through the command line and judged by what they print and write; only [`hostile`] knows the formats, to break them.
 
+mod asleep;
 pub mod bd;
 pub mod bench;
 mod binary;
@@ -18,6 +19,7 @@ pub mod random;
 pub mod sling;
 mod wait;
 
+pub use asleep::Asleep;
 pub use binary::{binary, workspace};
 pub use net::Net;
 pub use node::{Node, Output, PATIENCE, kill_now};

@@ -1,5 +1,6 @@
 //! What only real processes can show: several nodes, their files, their ends.
 
+mod asleep;
 mod checkpoint;
 mod cut_off;
 mod daemon;
