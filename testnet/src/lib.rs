@@ -17,6 +17,7 @@ mod net;
 mod node;
 pub mod random;
 pub mod sling;
+pub mod slung;
 mod wait;
 
 pub use asleep::Asleep;

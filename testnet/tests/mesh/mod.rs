@@ -13,6 +13,7 @@ mod mixed;
 mod real_data;
 mod slung;
 mod spending;
+mod slung_kills;
 
 use anyhow::Result;
 use serde_json::Value;
