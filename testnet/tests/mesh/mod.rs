@@ -12,8 +12,8 @@ mod killed;
 mod mixed;
 mod real_data;
 mod slung;
-mod spending;
 mod slung_kills;
+mod spending;
 
 use anyhow::Result;
 use serde_json::Value;
