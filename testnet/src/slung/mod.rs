@@ -30,11 +30,11 @@ const LEASE: &str = "1s";
 /// Beads that are slung and not done, at most.
 const OPEN_MAX: usize = 6;
 
-/// Beads that each worker takes at once.
-const SLOTS: &str = "3";
+/// Beads that each worker takes at once: one alone could do them all.
+const SLOTS: &str = "8";
 
-/// Longest work in beats: more than a lease.
-const BEATS_MAX: usize = 60;
+/// Longest work in beats, of a short piece and of a long one: far less than a lease, and more than two.
+const BEATS_MAX: [usize; 2] = [20, 120];
 
 /// Time between two slings while something is waited for: the load, which the workers can keep up with.
 const PACE: Duration = Duration::from_millis(300);
@@ -239,9 +239,9 @@ impl Story {
 
     /// Starts everybody who is dead, perhaps a little later.
     fn revive(&mut self) -> Result<()> {
-        if self.random.below(3) == 0 {
-            // How long somebody stays away, sometimes longer than a lease: this is no waiting for anything.
-            std::thread::sleep(Duration::from_millis(self.random.next() % 2_000));
+        if self.random.below(2) == 0 {
+            // How long somebody stays away, mostly longer than a lease: this is no waiting for anything.
+            std::thread::sleep(Duration::from_millis(self.random.next() % 3_000));
         }
         for (at, from) in std::mem::take(&mut self.mortal) {
             self.net[at].up()?;
@@ -279,7 +279,8 @@ impl Story {
     /// Makes a bead and slings it, from a random node.
     fn sling(&mut self) -> Result<()> {
         let id = format!("slung-{}", self.beads.len());
-        let beats = u32::try_from(self.random.below(BEATS_MAX))?;
+        let most = BEATS_MAX[self.random.below(2)];
+        let beats = u32::try_from(self.random.below(most))?;
         self.journal.takes(&id, beats)?;
         let from = self.random.below(NODES);
         let answered = self.ask(&id, from)?;
